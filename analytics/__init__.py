@@ -1,0 +1,1 @@
+"""Bitcoin market data, indicators, hashprice and profit."""

@@ -1,0 +1,1 @@
+"""Plans that stop machines, prove it and bring them back."""

@@ -1,0 +1,1 @@
+"""Who may run a job (scheduler locks) and what happened (transactional outbox)."""

@@ -1,0 +1,1 @@
+"""Sites, machines, and a reading of each every minute."""

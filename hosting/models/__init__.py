@@ -1,0 +1,23 @@
+from hosting.models.inventory import Miner, MinerModel, Site
+from hosting.models.oplog import OperationLog
+from hosting.models.telemetry import (
+    ClientBucket,
+    MinerIdentity,
+    MinerLatest,
+    SiteBucket,
+    Telemetry,
+    TelemetrySweep,
+)
+
+__all__ = [
+    "ClientBucket",
+    "Miner",
+    "MinerIdentity",
+    "MinerLatest",
+    "MinerModel",
+    "OperationLog",
+    "Site",
+    "SiteBucket",
+    "Telemetry",
+    "TelemetrySweep",
+]

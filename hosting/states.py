@@ -1,0 +1,14 @@
+"""A miner's status, and what the collector may change of it."""
+
+from django.db import models
+
+
+class MinerStatus(models.TextChoices):
+    ACTIVE = "active"
+    OFFLINE = "offline"
+    MAINTENANCE = "maintenance"
+    CURTAILED = "curtailed"
+
+
+# The collector moves a miner between these two. Maintenance and curtailed are people's and plans' decisions.
+WATCHED = (MinerStatus.ACTIVE, MinerStatus.OFFLINE)

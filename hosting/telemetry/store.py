@@ -1,0 +1,364 @@
+"""Storing a sweep: one transaction, whatever the number of machines.
+
+The history is appended by COPY. What else a sweep changes (latest readings, five-minute sums, statuses) is computed by
+PostgreSQL from a temporary copy of the sweep. A minute that was stored before only gains the readings that it lacks, so
+overlapping or repeated sweeps cannot double anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg import Cursor
+from psycopg.types.json import Jsonb
+
+from events.models import SchedulerLock
+from events.outbox import publish_many
+from hosting.telemetry import binary
+from hosting.telemetry.partitions import create_partition
+
+OFFLINE_AFTER = "5 minutes"
+
+
+@dataclass(slots=True)
+class Row:
+    """One polled machine: its reading in integers of hundredths, or why there is none."""
+
+    miner_id: int
+    client_id: UUID | None
+    error: str | None
+    hashrate_centi_ths: int | None = None
+    hashrate_avg_centi_ths: int | None = None
+    temperature_centi_c: int | None = None
+    power_centi_w: int | None = None
+    power_estimated: bool = False
+    fan_rpm: tuple[int, ...] = ()
+    uptime_s: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    hardware_errors: int | None = None
+
+    @property
+    def fan_centi_rpm(self) -> int | None:
+        return round(100 * sum(self.fan_rpm) / len(self.fan_rpm)) if self.fan_rpm else None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFacts:
+    """What the collector tells about the sweep beside its rows."""
+
+    site_id: int
+    minute: datetime
+    failed: Mapping[str, int]
+    rejected_values: Mapping[str, int]
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the transaction did: readings of the minute now in the history, and machines whose status moved."""
+
+    stored: int
+    went_offline: int
+    came_online: int
+
+
+def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock | None = None) -> Stored:
+    """Write one minute of one site. Raises LockLost, and then nothing is written."""
+    create_partition_if_missing(facts.minute)
+    with transaction.atomic(), connection.cursor() as wrapper:
+        cursor = cast("Cursor[Any]", wrapper.cursor)
+        if lock is not None:
+            lock.fence()
+        first = _claim_minute(cursor, facts, len(rows))
+        _load_sweep(cursor, rows)
+        if first:
+            _append_history(cursor, facts.minute, rows)
+        else:
+            _complete_history(cursor, facts.minute)
+        _update_latest(cursor, facts.minute)
+        _add_to_buckets(cursor, facts, minutes=1 if first else 0)
+        stored = _count_stored(cursor, facts, rows, first=first)
+        offline, online = _move_statuses(cursor, facts)
+        _count_site(cursor, facts.site_id)
+    return Stored(stored=stored, went_offline=offline, came_online=online)
+
+
+_days_known: set[str] = set()
+
+
+def create_partition_if_missing(minute: datetime) -> None:
+    """Make the minute's partition where maintenance did not; asks the database once per day and process."""
+    day = minute.date()
+    if day.isoformat() not in _days_known:
+        create_partition(day)
+        _days_known.clear()
+        _days_known.add(day.isoformat())
+
+
+def _claim_minute(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> bool:
+    cursor.execute(
+        "INSERT INTO telemetry_sweeps (site_id, minute, miners, stored, failed, rejected_values, wall_s, cpu_s)"
+        " VALUES (%s, %s, %s, 0, '{}', '{}', 0, 0) ON CONFLICT DO NOTHING",
+        [facts.site_id, facts.minute, miners],
+    )
+    return cursor.rowcount == 1
+
+
+SWEEP_TABLE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS sweep (
+    miner_id integer PRIMARY KEY, client_id uuid, error text, power_estimated boolean,
+    hashrate numeric(10, 2), hashrate_avg numeric(10, 2), temperature numeric(5, 2), power numeric(10, 2), fan numeric(10, 2),
+    fan_rpm integer[], uptime_s bigint, accepted bigint, rejected bigint, hardware_errors bigint,
+    fresh boolean
+) ON COMMIT DELETE ROWS
+"""
+SWEEP_COLUMNS = 15
+UUID_LENGTH = b"\x00\x00\x00\x10"
+
+
+def _load_sweep(cursor: "Cursor[Any]", rows: Sequence[Row]) -> None:
+    cursor.execute("SET LOCAL client_min_messages = warning")
+    cursor.execute(SWEEP_TABLE)
+    stream = binary.copy_stream(SWEEP_COLUMNS, [_sweep_row(row) for row in rows])
+    with cursor.copy("COPY sweep FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(stream)
+
+
+def _sweep_row(row: Row) -> bytes:
+    number, count = binary.numeric_or_null, binary.int8_or_null
+    return b"".join(
+        (
+            binary.int4(row.miner_id),
+            binary.NULL if row.client_id is None else UUID_LENGTH + row.client_id.bytes,
+            binary.text_or_null(row.error),
+            binary.TRUE if row.power_estimated else binary.FALSE,
+            number(row.hashrate_centi_ths),
+            number(row.hashrate_avg_centi_ths),
+            number(row.temperature_centi_c),
+            number(row.power_centi_w),
+            number(row.fan_centi_rpm),
+            binary.int4_array(list(row.fan_rpm)),
+            count(row.uptime_s),
+            count(row.accepted),
+            count(row.rejected),
+            count(row.hardware_errors),
+            binary.FALSE if row.error else binary.TRUE,
+        )
+    )
+
+
+HISTORY_COPY = (
+    "COPY miner_telemetry (recorded_at, miner_id, power_estimated, hashrate, temperature, power_consumption, fan_speed)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+HISTORY_COLUMNS = 7
+
+
+def history_stream(minute: datetime, rows: Sequence[Row]) -> bytes:
+    """The good readings as a binary COPY stream of miner_telemetry."""
+    at, number = binary.timestamptz(minute), binary.numeric_or_null
+    return binary.copy_stream(
+        HISTORY_COLUMNS,
+        [
+            b"".join(
+                (
+                    at,
+                    binary.int4(row.miner_id),
+                    binary.TRUE if row.power_estimated else binary.FALSE,
+                    number(row.hashrate_centi_ths),
+                    number(row.temperature_centi_c),
+                    number(row.power_centi_w),
+                    number(row.fan_centi_rpm),
+                )
+            )
+            for row in rows
+            if row.error is None
+        ],
+    )
+
+
+def _append_history(cursor: "Cursor[Any]", minute: datetime, rows: Sequence[Row]) -> None:
+    # A machine that changed site within the minute has its reading already; COPY knows no ON CONFLICT.
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM miner_telemetry t JOIN sweep s USING (miner_id) WHERE t.recorded_at = %s)", [minute]
+    )
+    if cast("tuple[bool]", cursor.fetchone())[0]:
+        _complete_history(cursor, minute)
+        return
+    with cursor.copy(HISTORY_COPY) as copy:
+        copy.write(history_stream(minute, rows))
+
+
+def _complete_history(cursor: "Cursor[Any]", minute: datetime) -> None:
+    cursor.execute(
+        "UPDATE sweep s SET fresh = false FROM miner_telemetry t WHERE t.recorded_at = %s AND t.miner_id = s.miner_id",
+        [minute],
+    )
+    cursor.execute(
+        "INSERT INTO miner_telemetry"
+        " (recorded_at, miner_id, power_estimated, hashrate, temperature, power_consumption, fan_speed)"
+        " SELECT %s, miner_id, power_estimated, hashrate, temperature, power, fan FROM sweep WHERE fresh"
+        " ON CONFLICT DO NOTHING",
+        [minute],
+    )
+
+
+UPDATE_LATEST = """
+UPDATE miner_latest l SET
+    attempted_at = %(minute)s, seen_at = %(minute)s, error = NULL,
+    hashrate_ths = s.hashrate, hashrate_avg_ths = s.hashrate_avg, temperature_c = s.temperature,
+    power_w = s.power, power_estimated = s.power_estimated, fan_rpm = s.fan_rpm,
+    uptime_s = s.uptime_s, accepted = s.accepted, rejected = s.rejected, hardware_errors = s.hardware_errors
+FROM sweep s WHERE l.miner_id = s.miner_id AND s.error IS NULL AND l.attempted_at <= %(minute)s
+"""
+UPDATE_FAILED = """
+UPDATE miner_latest l SET attempted_at = %(minute)s, error = s.error
+FROM sweep s WHERE l.miner_id = s.miner_id AND s.error IS NOT NULL AND l.attempted_at < %(minute)s
+"""
+INSERT_LATEST = """
+INSERT INTO miner_latest (miner_id, attempted_at, seen_at, error, hashrate_ths, hashrate_avg_ths, temperature_c, power_w,
+    power_estimated, fan_rpm, uptime_s, accepted, rejected, hardware_errors)
+SELECT s.miner_id, %(minute)s, CASE WHEN s.error IS NULL THEN %(minute)s::timestamptz END, s.error, s.hashrate, s.hashrate_avg,
+    s.temperature, s.power, s.power_estimated, s.fan_rpm, s.uptime_s, s.accepted, s.rejected, s.hardware_errors
+FROM sweep s JOIN hosting_miners m ON m.id = s.miner_id  -- a machine deleted since the sweep began is left out
+WHERE NOT EXISTS (SELECT FROM miner_latest l WHERE l.miner_id = s.miner_id)
+"""
+
+
+def _update_latest(cursor: "Cursor[Any]", minute: datetime) -> None:
+    for statement in (UPDATE_LATEST, UPDATE_FAILED, INSERT_LATEST):
+        cursor.execute(statement, {"minute": minute})
+
+
+BUCKET_SUMS = """
+    count(*) FILTER (WHERE fresh), sum(hashrate) FILTER (WHERE fresh), sum(power) FILTER (WHERE fresh),
+    count(*) FILTER (WHERE fresh AND power_estimated), max(temperature) FILTER (WHERE fresh)
+"""
+BUCKET_ADD = """
+DO UPDATE SET
+    minutes = old.minutes + EXCLUDED.minutes, samples = old.samples + EXCLUDED.samples,
+    hashrate_ths_sum = CASE WHEN old.hashrate_ths_sum IS NULL THEN EXCLUDED.hashrate_ths_sum
+        ELSE old.hashrate_ths_sum + COALESCE(EXCLUDED.hashrate_ths_sum, 0) END,
+    power_w_sum = CASE WHEN old.power_w_sum IS NULL THEN EXCLUDED.power_w_sum
+        ELSE old.power_w_sum + COALESCE(EXCLUDED.power_w_sum, 0) END,
+    estimated_samples = old.estimated_samples + EXCLUDED.estimated_samples,
+    temperature_max_c = GREATEST(old.temperature_max_c, EXCLUDED.temperature_max_c)
+"""
+BUCKET_COLUMNS = "bucket, minutes, samples, hashrate_ths_sum, power_w_sum, estimated_samples, temperature_max_c"
+BUCKET_START = "date_bin('5 minutes', %(minute)s::timestamptz, 'epoch'::timestamptz), %(minutes)s"
+ADD_TO_SITE = f"""
+INSERT INTO site_telemetry_5min AS old (site_id, {BUCKET_COLUMNS})
+SELECT %(site)s, {BUCKET_START}, {BUCKET_SUMS} FROM sweep
+ON CONFLICT (site_id, bucket) {BUCKET_ADD}
+"""
+ADD_TO_CLIENTS = f"""
+INSERT INTO client_telemetry_5min AS old (client_id, site_id, {BUCKET_COLUMNS})
+SELECT client_id, %(site)s, {BUCKET_START}, {BUCKET_SUMS} FROM sweep WHERE client_id IS NOT NULL GROUP BY client_id
+ON CONFLICT (client_id, site_id, bucket) {BUCKET_ADD}
+"""
+
+
+def _add_to_buckets(cursor: "Cursor[Any]", facts: SweepFacts, *, minutes: int) -> None:
+    values = {"site": facts.site_id, "minute": facts.minute, "minutes": minutes}
+    cursor.execute(ADD_TO_SITE, values)
+    cursor.execute(ADD_TO_CLIENTS, values)
+
+
+def _count_stored(cursor: "Cursor[Any]", facts: SweepFacts, rows: Sequence[Row], *, first: bool) -> int:
+    """Record the sweep's outcome; a repeated minute keeps the larger count and the later facts."""
+    stored = sum(1 for row in rows if row.error is None)
+    if not first:
+        cursor.execute(
+            "SELECT count(*) FROM miner_telemetry t JOIN sweep s USING (miner_id) WHERE t.recorded_at = %s", [facts.minute]
+        )
+        stored = cast("tuple[int]", cursor.fetchone())[0]
+    cursor.execute(
+        "UPDATE telemetry_sweeps SET miners = %s, stored = %s, failed = %s, rejected_values = %s, wall_s = %s, cpu_s = %s"
+        " WHERE site_id = %s AND minute = %s",
+        [
+            len(rows),
+            stored,
+            Jsonb(dict(facts.failed)),
+            Jsonb(dict(facts.rejected_values)),
+            round(facts.wall_s, 3),
+            round(facts.cpu_s, 3),
+            facts.site_id,
+            facts.minute,
+        ],
+    )
+    return stored
+
+
+# One UPDATE each, the legal source in its WHERE: maintenance and curtailed are never touched.
+GO_OFFLINE = f"""
+UPDATE hosting_miners m SET status = 'offline', updated_at = clock_timestamp()
+FROM sweep s JOIN miner_latest l USING (miner_id)
+WHERE m.id = s.miner_id AND m.status = 'active'
+  AND COALESCE(l.seen_at, m.created_at) <= %(minute)s - interval '{OFFLINE_AFTER}'
+RETURNING m.id, m.serial_number, l.seen_at, s.error
+"""
+COME_ONLINE = """
+UPDATE hosting_miners m SET status = 'active', updated_at = clock_timestamp()
+FROM sweep s JOIN miner_latest l USING (miner_id)
+WHERE m.id = s.miner_id AND m.status = 'offline' AND l.seen_at = %(minute)s
+RETURNING m.id, m.serial_number, l.seen_at, s.error
+"""
+
+
+def _move_statuses(cursor: "Cursor[Any]", facts: SweepFacts) -> tuple[int, int]:
+    moved = []
+    for operation, statement in (("offline", GO_OFFLINE), ("online", COME_ONLINE)):
+        cursor.execute(statement, {"minute": facts.minute})
+        found = cursor.fetchall()
+        moved.append(len(found))
+        if found:
+            _report_moves(cursor, operation, facts, found)
+    return moved[0], moved[1]
+
+
+def _report_moves(
+    cursor: "Cursor[Any]", operation: str, facts: SweepFacts, found: list[tuple[int, str, datetime | None, str | None]]
+) -> None:
+    """One operation-log line and one event per machine, in the sweep's transaction."""
+    details = [
+        "answers again"
+        if operation == "online"
+        else f"last good reading {seen_at:%Y-%m-%d %H:%M} UTC; {error}"
+        if seen_at
+        else f"never read; {error}"
+        for _, _, seen_at, error in found
+    ]
+    cursor.execute(
+        "INSERT INTO miner_operation_log (miner_id, operation, details)"
+        " SELECT miner_id, %s, details FROM unnest(%s::int[], %s::text[]) AS moved (miner_id, details)",
+        [operation, [miner_id for miner_id, *_ in found], details],
+    )
+    publish_many(
+        f"miner.{operation}",
+        [
+            {
+                "miner_id": miner_id,
+                "serial_number": serial,
+                "site_id": facts.site_id,
+                "at": facts.minute.isoformat(),
+                "last_reading_at": seen_at.isoformat() if seen_at else None,
+                "error": error,
+            }
+            for miner_id, serial, seen_at, error in found
+        ],
+    )
+
+
+def _count_site(cursor: "Cursor[Any]", site_id: int) -> None:
+    cursor.execute(
+        "UPDATE hosting_sites s SET total_miners = now.total, active_miners = now.active"
+        " FROM (SELECT count(*) AS total, count(*) FILTER (WHERE status = 'active') AS active"
+        "       FROM hosting_miners WHERE site_id = %(site)s) now"
+        " WHERE s.id = %(site)s AND (s.total_miners, s.active_miners) IS DISTINCT FROM (now.total, now.active)",
+        {"site": site_id},
+    )

@@ -1,0 +1,1 @@
+"""Wiring: settings, URLs, schedule, and what spans the apps."""

@@ -1,0 +1,12 @@
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minefarm.settings")
+
+from minefarm.schedule import BEAT_SCHEDULE  # noqa: E402  after the environment is set
+
+app = Celery("minefarm")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.beat_schedule = BEAT_SCHEDULE
+app.autodiscover_tasks()

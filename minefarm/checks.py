@@ -1,0 +1,38 @@
+"""System checks: a misconfigured farm refuses to start, with a hint."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+MIN_PARTITION_DAYS = 2
+
+
+@register(Tags.database)
+def engine_is_postgresql(**_kwargs: Any) -> list[CheckMessage]:
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if engine in {"django.db.backends.postgresql", "django.db.backends.dummy"}:
+        return []
+    return [Error(f"MineFarm needs PostgreSQL, not {engine}.", hint="Set DATABASE_URL=postgres://...", id="minefarm.E001")]
+
+
+@register()
+def telemetry_fits_the_minute(**_kwargs: Any) -> list[CheckMessage]:
+    errors: list[CheckMessage] = []
+    if not 0.5 <= settings.TELEMETRY_POLL_TIMEOUT_S <= 10:
+        errors.append(
+            Error(
+                f"TELEMETRY_POLL_TIMEOUT_S is {settings.TELEMETRY_POLL_TIMEOUT_S}.",
+                hint="Give a machine between 0.5 and 10 seconds; a sweep must end within its minute.",
+                id="minefarm.E002",
+            )
+        )
+    if settings.TELEMETRY_PARTITION_DAYS_AHEAD < MIN_PARTITION_DAYS:
+        errors.append(
+            Error(
+                "TELEMETRY_PARTITION_DAYS_AHEAD is less than 2.",
+                hint="Midnight must find tomorrow's partition made: use 2 or more.",
+                id="minefarm.E003",
+            )
+        )
+    return errors

@@ -1,0 +1,8 @@
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minefarm.settings")
+os.environ.setdefault("MINEFARM_PROCESS", "web")  # settings give web processes a connection pool
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402  after the environment is set
+
+application = get_wsgi_application()
