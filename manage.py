@@ -20,7 +20,7 @@ def main() -> int | None:
         print(f"{error}. Run `make install` and use .venv/bin/python.", file=sys.stderr)
         return 1
     lease = None
-    if command in NO_DATABASE:
+    if command in NO_DATABASE or (command == "simulate_fleet" and "--register" not in " ".join(sys.argv)):
         os.environ["MINEFARM_NO_DATABASE"] = "1"
     elif command not in NO_STACK and not {"-h", "--help"} & set(sys.argv):
         try:

@@ -1,0 +1,85 @@
+import asyncio
+import ipaddress
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from hosting.cgminer.client import PollResult, poll
+from hosting.cgminer.reading import Reading
+from minefarm.lib.command import FarmCommand
+
+DEFAULT_PORT = 4028
+TIMEOUT_S = 3.0
+SHOWN = (
+    "make",
+    "model",
+    "firmware",
+    "hashrate_ths",
+    "hashrate_avg_ths",
+    "power_w",
+    "power_source",
+    "temperature_c",
+    "fan_rpm",
+    "uptime_s",
+    "accepted",
+    "rejected",
+    "hardware_errors",
+)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`HOST`, `HOST:PORT`, `[IPv6]:PORT` to host and port; raises CommandError."""
+    host, port = text, str(DEFAULT_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise CommandError(f"{host!r} is no IP address. Give the machine's address, e.g. 10.0.3.17:4028.") from None
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise CommandError(f"{port!r} is no TCP port. CGMiner's is {DEFAULT_PORT}.")
+    return host, int(port)
+
+
+def as_document(result: PollResult) -> dict[str, Any]:
+    reading = result.reading or Reading()
+    values = asdict(reading)
+    return {
+        "host": result.host,
+        "port": result.port,
+        "online": result.reading is not None,
+        **{name: values[name] for name in SHOWN},
+        "error": result.error,
+    }
+
+
+class Command(FarmCommand):
+    help = "Read one machine over the CGMiner API and print what it reports. Exits 1 when it cannot be read."
+    example = "poll_miner 10.0.3.17 --json"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("address", metavar="HOST[:PORT]", help=f"IP address; the port is {DEFAULT_PORT} unless given")
+
+    def handle(self, *, address: str, json: bool, **_options: Any) -> None:
+        host, port = parse_address(address)
+        document = as_document(asyncio.run(poll(host, port, timeout_s=TIMEOUT_S)))
+        self.emit(document, describe(document), as_json=json)
+        if not document["online"]:
+            raise SystemExit(1)
+
+
+def describe(document: dict[str, Any]) -> str:
+    """The document for people: a line per value, unknown ones as a dash."""
+    if not document["online"]:
+        return f"{document['host']}:{document['port']} gives no reading: {document['error']}"
+    unknown = "–"
+    lines = [f"{document['host']}:{document['port']} is online"]
+    for name in SHOWN:
+        value = document[name]
+        lines.append(f"  {name:18} {unknown if value is None or value == [] else value}")
+    return "\n".join(lines)

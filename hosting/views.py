@@ -1,0 +1,153 @@
+"""Customer and staff pages of the farm, server-rendered."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts.access import actor, staff_required
+from hosting import summary
+from hosting.models import Miner, OperationLog, Site
+from hosting.telemetry import series
+
+PAGE_SIZE = 50
+LOG_LINES = 20
+
+
+@require_safe
+@login_required
+def miner_list(request: HttpRequest) -> HttpResponse:
+    """The customer's home; staff see every machine."""
+    user = actor(request)
+    miners = Miner.objects.for_user(user)
+    context = miner_table(request, miners)
+    if request.GET.get("partial") == "table":
+        return render(request, "hosting/_miner_table.html", context)
+    context |= {
+        "summary": summary.summarise(miners),
+        "chart_url": None if user.is_staff else reverse("hosting:client_chart"),
+        "sites": list(Site.objects.for_user(user).values("id", "name")),
+    }
+    return render(request, "hosting/dashboard.html", context)
+
+
+def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, Any]:
+    """Context of the machine table: one page of lines, the filters, and the query string that keeps them."""
+    now = timezone.now()
+    found = summary.search(miners, request.GET.dict()).with_latest().order_by("serial_number")  # type: ignore[attr-defined]  # our QuerySet method
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    page.object_list = [summary.line(miner, now) for miner in page.object_list]
+    query = request.GET.copy()
+    for key in ("page", "partial"):
+        query.pop(key, None)
+    return {
+        "page_obj": page,
+        "filter": {key: request.GET.get(key, "") for key in ("q", "status", "site")},
+        "querystring": query.urlencode(),
+        "table_url": request.path,
+        "show_client": actor(request).is_staff,
+    }
+
+
+@require_safe
+@login_required
+def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    user = actor(request)
+    miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related("identity"), pk=pk)
+    identity = getattr(miner, "identity", None)
+    context = {
+        "miner": {
+            **summary.line(miner, timezone.now()),
+            "purchase_date": miner.purchase_date,
+            "warranty_expiry": miner.warranty_expiry,
+            "firmware": identity.firmware if identity else None,
+            "reported_model": identity.model if identity else None,
+            "address": miner.address if user.is_staff else None,
+        },
+        "latest": getattr(miner, "latest", None),
+        "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
+        "log": OperationLog.objects.for_user(user).filter(miner=miner).select_related("performed_by")[:LOG_LINES],
+    }
+    return render(request, "hosting/miner_detail.html", context)
+
+
+@require_safe
+@staff_required
+def site_list(request: HttpRequest) -> HttpResponse:
+    sweeps = summary.newest_sweeps()
+    fresh = Q(miners__latest__seen_at__gt=timezone.now() - summary.FRESH_FOR)
+    sites = Site.objects.for_user(actor(request)).annotate(
+        miner_count=Count("miners"),
+        hashrate_ths=Sum("miners__latest__hashrate_ths", filter=fresh),
+        power_w=Sum("miners__latest__power_w", filter=fresh),
+    )
+    rows = [
+        {
+            "id": site.pk,
+            "name": site.name,
+            "location": site.location,
+            "capacity_mw": site.capacity_mw,
+            "total_miners": site.miner_count,
+            "active_miners": site.active_miners,
+            "hashrate_ths": site.hashrate_ths,
+            "power_mw": None if site.power_w is None else site.power_w / summary.MEGA,
+            "load_percent": load_percent(site.power_w, site.capacity_mw),
+            "sweep": sweeps.get(site.pk),
+        }
+        for site in sites
+    ]
+    return render(request, "hosting/site_list.html", {"rows": rows})
+
+
+def load_percent(power_w: Decimal | None, capacity_mw: Decimal | None) -> Decimal | None:
+    return None if power_w is None or not capacity_mw else 100 * power_w / summary.MEGA / capacity_mw
+
+
+@require_safe
+@staff_required
+def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    user = actor(request)
+    site = get_object_or_404(Site.objects.for_user(user), pk=pk)
+    miners = Miner.objects.for_user(user).filter(site=site)
+    context = miner_table(request, miners)
+    if request.GET.get("partial") == "table":
+        return render(request, "hosting/_miner_table.html", context)
+    sweeps = summary.last_sweeps(site.pk)
+    figures = summary.summarise(miners)
+    context |= {
+        "site": site,
+        "summary": figures,
+        "load_percent": load_percent(figures["power_kw"] and figures["power_kw"] * summary.KILO, site.capacity_mw),
+        "chart_url": reverse("hosting:site_chart", args=[site.pk]),
+        "sweeps": sweeps,
+        "failures": sweeps[0]["failed"] if sweeps else {},
+        "sites": [],
+    }
+    return render(request, "hosting/site_detail.html", context)
+
+
+@require_safe
+@login_required
+def client_chart(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(series.chart_for_client(actor(request).pk, until=timezone.now()).as_json())
+
+
+@require_safe
+@login_required
+def miner_chart(request: HttpRequest, pk: int) -> JsonResponse:
+    miner = get_object_or_404(Miner.objects.for_user(actor(request)), pk=pk)
+    return JsonResponse(series.chart_for_miner(miner.pk, until=timezone.now()).as_json())
+
+
+@require_safe
+@staff_required
+def site_chart(request: HttpRequest, pk: int) -> JsonResponse:
+    site = get_object_or_404(Site.objects.for_user(actor(request)), pk=pk)
+    return JsonResponse(series.chart_for_site(site.pk, until=timezone.now()).as_json())

@@ -1,0 +1,96 @@
+"""One cast for every story: named by role, two customers who never see each other.
+
+Without DATABASE_URL and REDIS_URL the tests run on embedded servers of their own (profile "test").
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from minefarm.devstack import ensure_environment
+
+os.environ.setdefault("MINEFARM_ENV", "development")
+# Held until the process ends; the servers stop when the last holder is gone.
+STACK = ensure_environment(profile="test")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Give each xdist worker a database of its own."""
+
+
+@pytest.fixture(autouse=True)
+def fast_passwords(settings) -> Iterator[None]:
+    """bcrypt at cost 12 takes 0.3 s; the test of the real hasher asks for it by name."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return
+
+
+@pytest.fixture
+def make_user(db):
+    from accounts.models import User
+
+    def make(role: str, name: str):
+        return User.objects.create_user(f"{name}@farm.example", "correct horse battery", role=role, name=name)
+
+    return make
+
+
+@pytest.fixture
+def owner(make_user):
+    return make_user("owner", "owner")
+
+
+@pytest.fixture
+def admin(make_user):
+    return make_user("admin", "admin")
+
+
+@pytest.fixture
+def operator(make_user):
+    return make_user("user", "operator")
+
+
+@pytest.fixture
+def guest(make_user):
+    return make_user("guest", "guest")
+
+
+@pytest.fixture
+def client_a(make_user):
+    return make_user("client", "client-a")
+
+
+@pytest.fixture
+def client_b(make_user):
+    return make_user("client", "client-b")
+
+
+@pytest.fixture
+def site(db):
+    from hosting.models import Site
+
+    return Site.objects.create(name="North", location="Test valley", capacity_mw="2.5")
+
+
+@pytest.fixture
+def make_miner(site):
+    from hosting.models import Miner, MinerModel
+
+    def make(serial: str, **fields):
+        fields.setdefault("miner_model", MinerModel.objects.get(name="S19 Pro"))
+        fields.setdefault("site", site)
+        return Miner.objects.create(serial_number=serial, **fields)
+
+    return make
+
+
+@pytest.fixture
+def miner_a(make_miner, client_a):
+    return make_miner("A-0001", client=client_a, cgminer_ip="127.20.0.1", cgminer_enabled=True)
+
+
+@pytest.fixture
+def miner_b(make_miner, client_b):
+    return make_miner("B-0001", client=client_b, cgminer_ip="127.20.0.2", cgminer_enabled=True)
