@@ -1,30 +1,12 @@
-"""One cast for every story: named by role, two customers who never see each other.
-
-Without DATABASE_URL and REDIS_URL the tests run on embedded servers of their own (profile "test").
-"""
-
-import os
-from collections.abc import Iterator
+"""One cast for every story: named by role, two customers who never see each other."""
 
 import pytest
 
-from minefarm.devstack import ensure_environment
-
-os.environ.setdefault("MINEFARM_ENV", "development")
-# Held until the process ends; the servers stop when the last holder is gone.
-STACK = ensure_environment(profile="test")
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """Give each xdist worker a database of its own."""
-
 
 @pytest.fixture(autouse=True)
-def fast_passwords(settings) -> Iterator[None]:
+def fast_passwords(settings) -> None:
     """bcrypt at cost 12 takes 0.3 s; the test of the real hasher asks for it by name."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    return
 
 
 @pytest.fixture

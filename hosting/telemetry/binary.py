@@ -5,9 +5,8 @@ decimals travel as integers of hundredths (`centi`). Pure; format: PostgreSQL ma
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -20,7 +19,8 @@ INT4_OID = 23
 _int4 = struct.Struct("!ii").pack
 _int8 = struct.Struct("!iq").pack
 _numeric = [struct.Struct(f"!iHhHH{digits}H").pack for digits in range(6)]
-_array = struct.Struct("!iiiiii").pack
+_numeric1, _numeric2 = _numeric[1], _numeric[2]
+_empty_array = struct.pack("!iiiI", 12, 0, 0, INT4_OID)
 
 POSITIVE, NEGATIVE = 0x0000, 0x4000
 DECIMALS = 2
@@ -47,39 +47,43 @@ def text_or_null(value: str | None) -> bytes:
     return struct.pack("!i", len(raw)) + raw
 
 
-@lru_cache(maxsize=65_536)
 def numeric(centi: int) -> bytes:
     """NUMERIC with two decimals from hundredths; |centi| < 10**14."""
+    if 100 <= centi < 1_000_000:  # nearly every reading: one group of four digits before the point
+        whole, hundredths = divmod(centi, 100)
+        if hundredths:
+            return _numeric2(12, 2, 0, POSITIVE, DECIMALS, whole, hundredths * 100)
+        return _numeric1(10, 1, 0, POSITIVE, DECIMALS, whole)
+    return _any_numeric(centi)
+
+
+def _any_numeric(centi: int) -> bytes:
     sign = NEGATIVE if centi < 0 else POSITIVE
     whole, hundredths = divmod(abs(centi), 100)
-    groups = []
+    groups = [hundredths * 100]
     while whole:
         whole, group = divmod(whole, 10_000)
         groups.append(group)
     groups.reverse()
-    weight = len(groups) - 1
-    if hundredths:
-        groups.append(hundredths * 100)
+    weight = len(groups) - 2
     while groups and groups[-1] == 0:
         groups.pop()
-    if not groups:
-        weight = 0
-    count = len(groups)
-    return _numeric[count](8 + 2 * count, count, weight, sign, DECIMALS, *groups)
+    return _numeric[len(groups)](8 + 2 * len(groups), len(groups), max(weight, 0) if not groups else weight, sign, DECIMALS, *groups)
 
 
 def numeric_or_null(centi: int | None) -> bytes:
     return NULL if centi is None else numeric(centi)
 
 
-def int4_array(values: list[int]) -> bytes:
+def int4_array(values: Sequence[int]) -> bytes:
     if not values:
-        return struct.pack("!iiiI", 12, 0, 0, INT4_OID)
-    body = b"".join([_int4(4, value) for value in values])
-    return _array(20 + len(body), 1, 0, INT4_OID, len(values), 1) + body
+        return _empty_array
+    count = len(values)
+    fields = [field for value in values for field in (4, value)]
+    return struct.pack(f"!iiiIii{2 * count}i", 20 + 8 * count, 1, 0, INT4_OID, count, 1, *fields)
 
 
-def copy_stream(columns: int, rows: Iterable[bytes]) -> bytes:
+def copy_stream(columns: int, rows: Sequence[bytes]) -> bytes:
     """The whole stream for rows that are each already the bytes of `columns` fields."""
-    count = struct.pack("!h", columns)
-    return SIGNATURE + b"".join([count + row for row in rows]) + TRAILER
+    before = struct.pack("!h", columns)
+    return SIGNATURE + (before + before.join(rows) if rows else b"") + TRAILER

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from psycopg import Cursor
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from events.models import SchedulerLock
@@ -70,14 +71,15 @@ class Stored:
 def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock | None = None) -> Stored:
     """Write one minute of one site. Raises LockLost, and then nothing is written."""
     create_partition_if_missing(facts.minute)
+    history, everything = encode(facts.minute, rows)
     with transaction.atomic(), connection.cursor() as wrapper:
         cursor = cast("Cursor[Any]", wrapper.cursor)
         if lock is not None:
             lock.fence()
         first = _claim_minute(cursor, facts, len(rows))
-        _load_sweep(cursor, rows)
+        _load_sweep(cursor, everything)
         if first:
-            _append_history(cursor, facts.minute, rows)
+            _append_history(cursor, facts.minute, history)
         else:
             _complete_history(cursor, facts.minute)
         _update_latest(cursor, facts.minute)
@@ -111,87 +113,73 @@ def _claim_minute(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> bool
 
 SWEEP_TABLE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS sweep (
-    miner_id integer PRIMARY KEY, client_id uuid, error text, power_estimated boolean,
-    hashrate numeric(10, 2), hashrate_avg numeric(10, 2), temperature numeric(5, 2), power numeric(10, 2), fan numeric(10, 2),
-    fan_rpm integer[], uptime_s bigint, accepted bigint, rejected bigint, hardware_errors bigint,
-    fresh boolean
+    miner_id integer, power_estimated boolean,
+    hashrate numeric(10, 2), temperature numeric(5, 2), power numeric(10, 2), fan numeric(10, 2),
+    client_id uuid, error text, fresh boolean, hashrate_avg numeric(10, 2), fan_rpm integer[],
+    uptime_s bigint, accepted bigint, rejected bigint, hardware_errors bigint
 ) ON COMMIT DELETE ROWS
 """
 SWEEP_COLUMNS = 15
-UUID_LENGTH = b"\x00\x00\x00\x10"
-
-
-def _load_sweep(cursor: "Cursor[Any]", rows: Sequence[Row]) -> None:
-    cursor.execute("SET LOCAL client_min_messages = warning")
-    cursor.execute(SWEEP_TABLE)
-    stream = binary.copy_stream(SWEEP_COLUMNS, [_sweep_row(row) for row in rows])
-    with cursor.copy("COPY sweep FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(stream)
-
-
-def _sweep_row(row: Row) -> bytes:
-    number, count = binary.numeric_or_null, binary.int8_or_null
-    return b"".join(
-        (
-            binary.int4(row.miner_id),
-            binary.NULL if row.client_id is None else UUID_LENGTH + row.client_id.bytes,
-            binary.text_or_null(row.error),
-            binary.TRUE if row.power_estimated else binary.FALSE,
-            number(row.hashrate_centi_ths),
-            number(row.hashrate_avg_centi_ths),
-            number(row.temperature_centi_c),
-            number(row.power_centi_w),
-            number(row.fan_centi_rpm),
-            binary.int4_array(list(row.fan_rpm)),
-            count(row.uptime_s),
-            count(row.accepted),
-            count(row.rejected),
-            count(row.hardware_errors),
-            binary.FALSE if row.error else binary.TRUE,
-        )
-    )
-
-
 HISTORY_COPY = (
     "COPY miner_telemetry (recorded_at, miner_id, power_estimated, hashrate, temperature, power_consumption, fan_speed)"
     " FROM STDIN (FORMAT BINARY)"
 )
 HISTORY_COLUMNS = 7
+UUID_LENGTH = b"\x00\x00\x00\x10"
 
 
-def history_stream(minute: datetime, rows: Sequence[Row]) -> bytes:
-    """The good readings as a binary COPY stream of miner_telemetry."""
-    at, number = binary.timestamptz(minute), binary.numeric_or_null
-    return binary.copy_stream(
-        HISTORY_COLUMNS,
-        [
+def encode(minute: datetime, rows: Sequence[Row]) -> tuple[bytes, bytes]:
+    """The rows as two COPY streams: the good readings for miner_telemetry, and all for the temporary table."""
+    at, number, count = binary.timestamptz(minute), binary.numeric_or_null, binary.int8_or_null
+    good, everything = [], []
+    for row in rows:
+        reading = b"".join(
+            (
+                binary.int4(row.miner_id),
+                binary.TRUE if row.power_estimated else binary.FALSE,
+                number(row.hashrate_centi_ths),
+                number(row.temperature_centi_c),
+                number(row.power_centi_w),
+                number(row.fan_centi_rpm),
+            )
+        )
+        owner = binary.NULL if row.client_id is None else UUID_LENGTH + row.client_id.bytes
+        if row.error is not None:
+            everything.append(reading + owner + binary.text_or_null(row.error) + binary.FALSE + binary.NULL * 6)
+            continue
+        good.append(at + reading)
+        everything.append(
             b"".join(
                 (
-                    at,
-                    binary.int4(row.miner_id),
-                    binary.TRUE if row.power_estimated else binary.FALSE,
-                    number(row.hashrate_centi_ths),
-                    number(row.temperature_centi_c),
-                    number(row.power_centi_w),
-                    number(row.fan_centi_rpm),
+                    reading,
+                    owner,
+                    binary.NULL,
+                    binary.TRUE,
+                    number(row.hashrate_avg_centi_ths),
+                    binary.int4_array(row.fan_rpm),
+                    count(row.uptime_s),
+                    count(row.accepted),
+                    count(row.rejected),
+                    count(row.hardware_errors),
                 )
             )
-            for row in rows
-            if row.error is None
-        ],
-    )
+        )
+    return binary.copy_stream(HISTORY_COLUMNS, good), binary.copy_stream(SWEEP_COLUMNS, everything)
 
 
-def _append_history(cursor: "Cursor[Any]", minute: datetime, rows: Sequence[Row]) -> None:
-    # A machine that changed site within the minute has its reading already; COPY knows no ON CONFLICT.
-    cursor.execute(
-        "SELECT EXISTS (SELECT FROM miner_telemetry t JOIN sweep s USING (miner_id) WHERE t.recorded_at = %s)", [minute]
-    )
-    if cast("tuple[bool]", cursor.fetchone())[0]:
+def _load_sweep(cursor: "Cursor[Any]", stream: bytes) -> None:
+    cursor.execute("SET LOCAL client_min_messages = warning")  # "already exists" is the normal case
+    cursor.execute(SWEEP_TABLE)
+    with cursor.copy("COPY sweep FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(stream)
+
+
+def _append_history(cursor: "Cursor[Any]", minute: datetime, stream: bytes) -> None:
+    try:
+        with transaction.atomic(), cursor.copy(HISTORY_COPY) as copy:
+            copy.write(stream)
+    except UniqueViolation:  # a machine that changed site within the minute has its reading; COPY knows no ON CONFLICT
         _complete_history(cursor, minute)
-        return
-    with cursor.copy(HISTORY_COPY) as copy:
-        copy.write(history_stream(minute, rows))
 
 
 def _complete_history(cursor: "Cursor[Any]", minute: datetime) -> None:

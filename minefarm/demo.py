@@ -1,0 +1,58 @@
+"""The demo farm: people, sites and simulated machines. Only ever written into a database that holds nothing else."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.roles import Role
+from hosting.cgminer.simulator import SimulatedMiner
+from hosting.models import Site
+from hosting.simulation import register_simulated
+
+PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
+DOMAIN = "demo.minefarm.example"
+
+
+@dataclass(frozen=True)
+class Login:
+    role: Role
+    email: str
+    name: str
+    sees: str
+
+
+LOGINS = (
+    Login(Role.OWNER, f"owner@{DOMAIN}", "Demo Owner", "everything, and the admin"),
+    Login(Role.USER, f"operator@{DOMAIN}", "Demo Operator", "sites and machines, and the admin"),
+    Login(Role.CLIENT, f"client-a@{DOMAIN}", "Client A", "their own machines"),
+    Login(Role.CLIENT, f"client-b@{DOMAIN}", "Client B", "their own machines"),
+)
+# Name, place, share of the machines, and capacity for each machine, in MW.
+SITES = (("North Ridge", "Ridge valley", 0.65), ("South Dock", "Harbour, hall 2", 0.35))
+CAPACITY_MW_PER_MINER = 0.0042
+
+
+def real_farm() -> bool:
+    """Whether the database holds people who are not of the demo."""
+    return User.objects.exclude(email__endswith=f"@{DOMAIN}").exists()
+
+
+@transaction.atomic
+def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
+    """Make the demo's people and sites, and put each machine into a site; return the number of machines per site."""
+    for login in LOGINS:
+        if not User.objects.filter(email=login.email).exists():
+            User.objects.create_user(login.email, PASSWORD, role=login.role, name=login.name)
+    clients = list(User.objects.filter(role=Role.CLIENT).order_by("email"))
+    split = round(len(machines) * SITES[0][2])
+    counts = {}
+    for (name, location, _share), part in zip(SITES, (machines[:split], machines[split:]), strict=True):
+        capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
+        site, _ = Site.objects.update_or_create(
+            name=name, defaults={"location": location, "capacity_mw": capacity}
+        )
+        site.miners.update(cgminer_enabled=False)  # machines of an earlier, larger demo
+        register_simulated(part, site=site, clients=clients)
+        counts[name] = len(part)
+    return counts
