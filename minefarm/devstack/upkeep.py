@@ -45,8 +45,7 @@ def status(profile: str = "dev") -> dict[str, Any]:
 def live_keeper(home: Home) -> int | None:
     """The pid of this home's keeper; a killed one leaves its state behind until the next one starts."""
     pid: int | None = read_document(home.state_file).get("keeper_pid")
-    mark = str(home.folder.parent)
-    return pid if pid is not None and is_server_of(pid, program="minefarm.devstack.keeper", mark=mark) else None
+    return pid if pid is not None and _is_keeper(home, pid) else None
 
 
 def destroy(profile: str = "dev") -> bool:
@@ -84,11 +83,14 @@ def _take_lease(home: Home, lease: FileLock) -> None:
 
 def _stop_keeper(home: Home) -> None:
     keeper_lock = FileLock.open(home.keeper_lock)
+    seen: set[int] = set()
     try:
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
-        while not keeper_lock.try_exclusive():
+        # It frees the lock with its last breath: wait for the process too.
+        while not keeper_lock.try_exclusive() or any(_is_keeper(home, pid) for pid in seen):
             pid = live_keeper(home)
             if pid is not None:
+                seen.add(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             if time.monotonic() > deadline_s:
@@ -98,3 +100,7 @@ def _stop_keeper(home: Home) -> None:
             time.sleep(POLL_INTERVAL_S)
     finally:
         keeper_lock.close()
+
+
+def _is_keeper(home: Home, pid: int) -> bool:
+    return is_server_of(pid, program="minefarm.devstack.keeper", mark=str(home.folder.parent))
