@@ -1,5 +1,7 @@
 """One cast for every story: named by role, two customers who never see each other."""
 
+import importlib
+
 import pytest
 
 
@@ -57,11 +59,23 @@ def site(db):
 
 
 @pytest.fixture
-def make_miner(site):
-    from hosting.models import Miner, MinerModel
+def catalogue(db):
+    """The model catalogue, which tests with real transactions truncate."""
+    from django.apps import apps
+
+    from hosting.models import MinerModel
+
+    add_models = importlib.import_module("hosting.migrations.0003_model_catalogue").add_models
+    add_models(apps, None)
+    return MinerModel.objects.all()
+
+
+@pytest.fixture
+def make_miner(site, catalogue):
+    from hosting.models import Miner
 
     def make(serial: str, **fields):
-        fields.setdefault("miner_model", MinerModel.objects.get(name="S19 Pro"))
+        fields.setdefault("miner_model", catalogue.get(name="S19 Pro"))
         fields.setdefault("site", site)
         return Miner.objects.create(serial_number=serial, **fields)
 

@@ -37,14 +37,22 @@ def partition_days() -> list[date]:
     return [datetime.strptime(name.removeprefix(f"{PARENT}_"), "%Y%m%d").replace(tzinfo=UTC).date() for name in names]
 
 
+def _exists(relation: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [relation])
+        row: tuple[bool] = cursor.fetchone()
+    return row[0]
+
+
 def create_partition(day: date) -> bool:
     """Make the day's partition; False when it is there. Blocks neither readers nor writers of other days."""
     name = partition_name(day)
+    if _exists(name):
+        return False
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _exists(name):
             return False
         # CREATE ... PARTITION OF would lock the whole table against reading; ATTACH does not.
         cursor.execute(f"CREATE TABLE {name} (LIKE {PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
@@ -61,10 +69,11 @@ def index_closed_day(day: date) -> bool:
     On a day that is still being written this index would cost ten times the table's own WAL.
     """
     name = f"idx_telemetry_miner_time_{day:%Y%m%d}"
+    if _exists(name):
+        return False
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _exists(name):
             return False
         cursor.execute(f"CREATE INDEX {name} ON {partition_name(day)} (miner_id, recorded_at DESC)")
         cursor.execute(f"ANALYZE {partition_name(day)}")

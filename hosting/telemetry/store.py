@@ -7,7 +7,7 @@ overlapping or repeated sweeps cannot double anything.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -70,13 +70,20 @@ class Stored:
 
 def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock | None = None) -> Stored:
     """Write one minute of one site. Raises LockLost, and then nothing is written."""
-    create_partition_if_missing(facts.minute)
-    history, everything = encode(facts.minute, rows)
+    create_partition(facts.minute.astimezone(UTC).date())  # there already, unless maintenance has not run for a week
+    return store_encoded(facts, len(rows), encode(facts.minute, rows), lock=lock)
+
+
+def store_encoded(
+    facts: SweepFacts, miners: int, streams: tuple[bytes, bytes], *, lock: SchedulerLock | None = None
+) -> Stored:
+    """The transaction itself, of rows that are encoded already."""
+    history, everything = streams
     with transaction.atomic(), connection.cursor() as wrapper:
         cursor = cast("Cursor[Any]", wrapper.cursor)
         if lock is not None:
             lock.fence()
-        first = _claim_minute(cursor, facts, len(rows))
+        first = _claim_minute(cursor, facts, miners)
         _load_sweep(cursor, everything)
         if first:
             _append_history(cursor, facts.minute, history)
@@ -84,22 +91,10 @@ def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock |
             _complete_history(cursor, facts.minute)
         _update_latest(cursor, facts.minute)
         _add_to_buckets(cursor, facts, minutes=1 if first else 0)
-        stored = _count_stored(cursor, facts, rows, first=first)
+        stored = _record_outcome(cursor, facts, miners)
         offline, online = _move_statuses(cursor, facts)
         _count_site(cursor, facts.site_id)
     return Stored(stored=stored, went_offline=offline, came_online=online)
-
-
-_days_known: set[str] = set()
-
-
-def create_partition_if_missing(minute: datetime) -> None:
-    """Make the minute's partition where maintenance did not; asks the database once per day and process."""
-    day = minute.date()
-    if day.isoformat() not in _days_known:
-        create_partition(day)
-        _days_known.clear()
-        _days_known.add(day.isoformat())
 
 
 def _claim_minute(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> bool:
@@ -170,6 +165,7 @@ def encode(minute: datetime, rows: Sequence[Row]) -> tuple[bytes, bytes]:
 def _load_sweep(cursor: "Cursor[Any]", stream: bytes) -> None:
     cursor.execute("SET LOCAL client_min_messages = warning")  # "already exists" is the normal case
     cursor.execute(SWEEP_TABLE)
+    cursor.execute("DELETE FROM sweep")  # two sweeps may share a transaction of the caller
     with cursor.copy("COPY sweep FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(stream)
 
@@ -212,7 +208,7 @@ INSERT_LATEST = """
 INSERT INTO miner_latest (miner_id, attempted_at, seen_at, error, hashrate_ths, hashrate_avg_ths, temperature_c, power_w,
     power_estimated, fan_rpm, uptime_s, accepted, rejected, hardware_errors)
 SELECT s.miner_id, %(minute)s, CASE WHEN s.error IS NULL THEN %(minute)s::timestamptz END, s.error, s.hashrate, s.hashrate_avg,
-    s.temperature, s.power, s.power_estimated, s.fan_rpm, s.uptime_s, s.accepted, s.rejected, s.hardware_errors
+    s.temperature, s.power, s.power_estimated, COALESCE(s.fan_rpm, '{}'), s.uptime_s, s.accepted, s.rejected, s.hardware_errors
 FROM sweep s JOIN hosting_miners m ON m.id = s.miner_id  -- a machine deleted since the sweep began is left out
 WHERE NOT EXISTS (SELECT FROM miner_latest l WHERE l.miner_id = s.miner_id)
 """
@@ -257,29 +253,26 @@ def _add_to_buckets(cursor: "Cursor[Any]", facts: SweepFacts, *, minutes: int) -
     cursor.execute(ADD_TO_CLIENTS, values)
 
 
-def _count_stored(cursor: "Cursor[Any]", facts: SweepFacts, rows: Sequence[Row], *, first: bool) -> int:
-    """Record the sweep's outcome; a repeated minute keeps the larger count and the later facts."""
-    stored = sum(1 for row in rows if row.error is None)
-    if not first:
-        cursor.execute(
-            "SELECT count(*) FROM miner_telemetry t JOIN sweep s USING (miner_id) WHERE t.recorded_at = %s", [facts.minute]
-        )
-        stored = cast("tuple[int]", cursor.fetchone())[0]
+def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> int:
+    """Write down how the sweep went; return the readings of this minute that are in the history now."""
     cursor.execute(
-        "UPDATE telemetry_sweeps SET miners = %s, stored = %s, failed = %s, rejected_values = %s, wall_s = %s, cpu_s = %s"
-        " WHERE site_id = %s AND minute = %s",
+        "UPDATE telemetry_sweeps SET miners = %s, failed = %s, rejected_values = %s, wall_s = %s, cpu_s = %s,"
+        "  stored = (SELECT count(*) FROM sweep s"
+        "            WHERE s.error IS NULL OR EXISTS (SELECT FROM miner_telemetry t"
+        "              WHERE t.recorded_at = %s AND t.miner_id = s.miner_id))"
+        " WHERE site_id = %s AND minute = %s RETURNING stored",
         [
-            len(rows),
-            stored,
+            miners,
             Jsonb(dict(facts.failed)),
             Jsonb(dict(facts.rejected_values)),
             round(facts.wall_s, 3),
             round(facts.cpu_s, 3),
+            facts.minute,
             facts.site_id,
             facts.minute,
         ],
     )
-    return stored
+    return cast("tuple[int]", cursor.fetchone())[0]
 
 
 # One UPDATE each, the legal source in its WHERE: maintenance and curtailed are never touched.

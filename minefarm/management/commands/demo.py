@@ -1,7 +1,6 @@
 import json as json_module
 import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 from datetime import datetime
@@ -17,6 +16,7 @@ from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner, Site, TelemetrySweep
 from hosting.tasks import sweep_sites
 from minefarm.demo import LOGINS, PASSWORD, real_farm, seed_demo
+from minefarm.devstack import DevstackError
 from minefarm.devstack.supervisor import Supervisor
 from minefarm.lib.clock import database_now
 from minefarm.lib.command import FarmCommand
@@ -54,28 +54,31 @@ class Command(FarmCommand):
         faults = {} if check else FAULTS  # the check waits for every machine
         machines = build_farm(miners, host=network, port=CGMINER_PORT, seed=SEED, faults=faults)
         counts = seed_demo(machines)
-        supervisor = self.supervisor(miners, port, network, faults)
         started = database_now()
         try:
-            supervisor.start_all()
-            if check:
-                self.check(miners, port, started)
-                return
-            sweep_sites.delay()
-            self.welcome(counts, port)
-            supervisor.run_until_signal()
-        finally:
-            supervisor.stop_all()
+            with Supervisor(output=sys.stderr) as supervisor:
+                self.describe(supervisor, miners, port, network, faults)
+                if not supervisor.start_all():
+                    return
+                if check:
+                    self.check(supervisor, miners, port, started)
+                    return
+                sweep_sites.delay()
+                self.welcome(counts, port)
+                supervisor.run_until_signal()
+        except DevstackError as error:
+            raise CommandError(str(error)) from error
 
     def say(self, text: str) -> None:
         """Progress, on stderr: stdout is for the result."""
         print(text, file=sys.stderr, flush=True)
 
-    def supervisor(self, miners: int, port: int, network: str, faults: dict[str, float]) -> Supervisor:
+    def describe(
+        self, group: Supervisor, miners: int, port: int, network: str, faults: dict[str, float]
+    ) -> None:
         """Everything that runs beside the database and the broker."""
         python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
         bin_dir = Path(python).parent
-        group = Supervisor(cwd=settings.BASE_DIR)
         simulate = [python, manage, "simulate_fleet", "--miners", str(miners), "--host", network, "--seed", str(SEED)]
         for name, share in faults.items():
             simulate += ["--fault", f"{name}={share}"]
@@ -95,17 +98,17 @@ class Command(FarmCommand):
             ready=lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200,
             ready_timeout_s=60,
         )
-        return group
 
-    def check(self, miners: int, port: int, started: datetime) -> None:
+    def check(self, group: Supervisor, miners: int, port: int, started: datetime) -> None:
         """Wait for a whole sweep on beat's schedule and for the pages; print one JSON summary or fail."""
         base = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + CHECK_TIMEOUT_S
         wanted = Miner.objects.polled().count()
-        while (stored := best_minute(started)) < wanted:
-            if time.monotonic() > deadline:
-                raise CommandError(f"After {CHECK_TIMEOUT_S} s only {stored} of {wanted} machines have a stored reading.")
-            time.sleep(0.5)
+        self.say("waiting for beat's next sweep, a minute at most")
+        if not group.wait_for(lambda: best_minute(started) >= wanted, timeout_s=CHECK_TIMEOUT_S):
+            raise CommandError(
+                f"After {CHECK_TIMEOUT_S} s only {best_minute(started)} of {wanted} machines have a stored reading."
+            )
+        stored = best_minute(started)
         pages = {name: status_of(base + path) for name, path in PAGES.items()}
         summary = {
             "miners": miners,
