@@ -87,14 +87,14 @@ def measure() -> bool:
     at = next_minute()
     create_partition(at.date())
     create_partition((at + timedelta(hours=12)).date())
-    streams["bare"] = store.encode(at, sweeps[0])[0]
+    streams["bare"] = store.encode(at, sweeps[0]).history
     limit_ms = median_ms(bare, RUNS)
-    streams["history"] = [store.encode(next_minute(), sweeps[n % 4])[0] for n in range(RUNS + 1)]
+    streams["history"] = [store.encode(next_minute(), sweeps[n % 4]).history for n in range(RUNS + 1)]
     history_ms = median_ms(history, RUNS)
     prepared = []
     for n in range(RUNS + 2):
-        facts = store.SweepFacts(site.pk, next_minute(), {}, {}, 1.0, 1.0)
-        prepared.append((facts, len(owners), store.encode(facts.minute, sweeps[n % 4])))
+        facts = store.SweepFacts(site.pk, next_minute(), {}, 1.0, 1.0)
+        prepared.append((facts, store.encode(facts.minute, sweeps[n % 4])))
     prepared.reverse()
     whole()  # the first sweep of a farm inserts miner_latest; every later one updates it
     whole_ms = median_ms(whole, RUNS)

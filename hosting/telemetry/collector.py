@@ -93,7 +93,7 @@ def _sweep(site: Site, lock: SchedulerLock) -> SweepReport:
         rejected_values=count_rejected(results),
     )
     report.wall_s, report.cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    facts = SweepFacts(site.pk, minute, report.failed, report.rejected_values, report.wall_s, report.cpu_s)
+    facts = SweepFacts(site.pk, minute, report.rejected_values, report.wall_s, report.cpu_s)
     stored = store_sweep(facts, rows, lock=lock)
     remember_identities(known, results)
     report.stored, report.went_offline, report.came_online = stored.stored, stored.went_offline, stored.came_online

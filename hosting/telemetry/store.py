@@ -5,6 +5,7 @@ PostgreSQL from a temporary copy of the sweep. A minute that was stored before o
 overlapping or repeated sweeps cannot double anything.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,10 +54,19 @@ class SweepFacts:
 
     site_id: int
     minute: datetime
-    failed: Mapping[str, int]
     rejected_values: Mapping[str, int]
     wall_s: float
     cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A sweep's rows as PostgreSQL takes them, and why machines gave none."""
+
+    history: bytes
+    everything: bytes
+    miners: int
+    failed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +81,25 @@ class Stored:
 def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock | None = None) -> Stored:
     """Write one minute of one site. Raises LockLost, and then nothing is written."""
     create_partition(facts.minute.astimezone(UTC).date())  # there already, unless maintenance has not run for a week
-    return store_encoded(facts, len(rows), encode(facts.minute, rows), lock=lock)
+    return store_encoded(facts, encode(facts.minute, rows), lock=lock)
 
 
-def store_encoded(
-    facts: SweepFacts, miners: int, streams: tuple[bytes, bytes], *, lock: SchedulerLock | None = None
-) -> Stored:
+def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: SchedulerLock | None = None) -> Stored:
     """The transaction itself, of rows that are encoded already."""
-    history, everything = streams
     with transaction.atomic(), connection.cursor() as wrapper:
         cursor = cast("Cursor[Any]", wrapper.cursor)
         if lock is not None:
             lock.fence()
-        first = _claim_minute(cursor, facts, miners)
-        _load_sweep(cursor, everything)
+        first = _claim_minute(cursor, facts, encoded.miners)
+        _load_sweep(cursor, encoded.everything)
         if first:
-            _append_history(cursor, facts.minute, history)
+            _append_history(cursor, facts.minute, encoded.history)
         else:
             _complete_history(cursor, facts.minute)
-        _update_latest(cursor, facts.minute)
+        _update_latest(cursor, facts.minute, encoded)
         _add_to_buckets(cursor, facts, minutes=1 if first else 0)
-        stored = _record_outcome(cursor, facts, miners)
-        offline, online = _move_statuses(cursor, facts)
+        stored = _record_outcome(cursor, facts, encoded)
+        offline, online = _move_statuses(cursor, facts, any_failed=bool(encoded.failed))
         _count_site(cursor, facts.site_id)
     return Stored(stored=stored, went_offline=offline, came_online=online)
 
@@ -123,7 +130,7 @@ HISTORY_COLUMNS = 7
 UUID_LENGTH = b"\x00\x00\x00\x10"
 
 
-def encode(minute: datetime, rows: Sequence[Row]) -> tuple[bytes, bytes]:
+def encode(minute: datetime, rows: Sequence[Row]) -> Encoded:
     """The rows as two COPY streams: the good readings for miner_telemetry, and all for the temporary table."""
     at, number, count = binary.timestamptz(minute), binary.numeric_or_null, binary.int8_or_null
     good, everything = [], []
@@ -159,7 +166,12 @@ def encode(minute: datetime, rows: Sequence[Row]) -> tuple[bytes, bytes]:
                 )
             )
         )
-    return binary.copy_stream(HISTORY_COLUMNS, good), binary.copy_stream(SWEEP_COLUMNS, everything)
+    return Encoded(
+        history=binary.copy_stream(HISTORY_COLUMNS, good),
+        everything=binary.copy_stream(SWEEP_COLUMNS, everything),
+        miners=len(rows),
+        failed=Counter(row.error for row in rows if row.error is not None),
+    )
 
 
 def _load_sweep(cursor: "Cursor[Any]", stream: bytes) -> None:
@@ -214,9 +226,18 @@ WHERE NOT EXISTS (SELECT FROM miner_latest l WHERE l.miner_id = s.miner_id)
 """
 
 
-def _update_latest(cursor: "Cursor[Any]", minute: datetime) -> None:
-    for statement in (UPDATE_LATEST, UPDATE_FAILED, INSERT_LATEST):
-        cursor.execute(statement, {"minute": minute})
+def _update_latest(cursor: "Cursor[Any]", minute: datetime, encoded: Encoded) -> None:
+    values = {"minute": minute}
+    # The planner knows nothing of the temporary table and would look up each machine by index.
+    cursor.execute("SET LOCAL enable_nestloop = off")
+    cursor.execute(UPDATE_LATEST, values)
+    known = cursor.rowcount
+    if encoded.failed:
+        cursor.execute(UPDATE_FAILED, values)
+        known += cursor.rowcount
+    cursor.execute("SET LOCAL enable_nestloop = on")
+    if known < encoded.miners:
+        cursor.execute(INSERT_LATEST, values)
 
 
 BUCKET_SUMS = """
@@ -253,7 +274,7 @@ def _add_to_buckets(cursor: "Cursor[Any]", facts: SweepFacts, *, minutes: int) -
     cursor.execute(ADD_TO_CLIENTS, values)
 
 
-def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> int:
+def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, encoded: Encoded) -> int:
     """Write down how the sweep went; return the readings of this minute that are in the history now."""
     cursor.execute(
         "UPDATE telemetry_sweeps SET miners = %s, failed = %s, rejected_values = %s, wall_s = %s, cpu_s = %s,"
@@ -262,8 +283,8 @@ def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> in
         "              WHERE t.recorded_at = %s AND t.miner_id = s.miner_id))"
         " WHERE site_id = %s AND minute = %s RETURNING stored",
         [
-            miners,
-            Jsonb(dict(facts.failed)),
+            encoded.miners,
+            Jsonb(dict(encoded.failed)),
             Jsonb(dict(facts.rejected_values)),
             round(facts.wall_s, 3),
             round(facts.cpu_s, 3),
@@ -279,7 +300,7 @@ def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> in
 GO_OFFLINE = f"""
 UPDATE hosting_miners m SET status = 'offline', updated_at = clock_timestamp()
 FROM sweep s JOIN miner_latest l USING (miner_id)
-WHERE m.id = s.miner_id AND m.status = 'active'
+WHERE m.id = s.miner_id AND m.status = 'active' AND s.error IS NOT NULL
   AND COALESCE(l.seen_at, m.created_at) <= %(minute)s - interval '{OFFLINE_AFTER}'
 RETURNING m.id, m.serial_number, l.seen_at, s.error
 """
@@ -291,11 +312,13 @@ RETURNING m.id, m.serial_number, l.seen_at, s.error
 """
 
 
-def _move_statuses(cursor: "Cursor[Any]", facts: SweepFacts) -> tuple[int, int]:
+def _move_statuses(cursor: "Cursor[Any]", facts: SweepFacts, *, any_failed: bool) -> tuple[int, int]:
     moved = []
-    for operation, statement in (("offline", GO_OFFLINE), ("online", COME_ONLINE)):
-        cursor.execute(statement, {"minute": facts.minute})
-        found = cursor.fetchall()
+    for operation, statement, possible in (("offline", GO_OFFLINE, any_failed), ("online", COME_ONLINE, True)):
+        found = []
+        if possible:
+            cursor.execute(statement, {"minute": facts.minute})
+            found = cursor.fetchall()
         moved.append(len(found))
         if found:
             _report_moves(cursor, operation, facts, found)

@@ -40,7 +40,7 @@ def test_only_a_day_that_is_over_gets_the_index_by_machine():
 def test_a_sweep_makes_the_partition_that_maintenance_did_not(site, miner_a):
     minute = datetime(2031, 5, 4, 23, 59, tzinfo=UTC)
     assert date(2031, 5, 4) not in partition_days()
-    store_sweep(SweepFacts(site.pk, minute, {}, {}, 0.0, 0.0), [Row(miner_a.pk, None, None, hashrate_centi_ths=100)])
+    store_sweep(SweepFacts(site.pk, minute, {}, 0.0, 0.0), [Row(miner_a.pk, None, None, hashrate_centi_ths=100)])
     assert Telemetry.objects.get().recorded_at == minute
     assert date(2031, 5, 4) in partition_days()
 

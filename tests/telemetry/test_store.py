@@ -19,8 +19,8 @@ def minute():
     return database_minute()
 
 
-def facts(site: Site, minute: datetime, **failed: int) -> SweepFacts:
-    return SweepFacts(site.pk, minute, failed=failed, rejected_values={}, wall_s=1.5, cpu_s=0.25)
+def facts(site: Site, minute: datetime) -> SweepFacts:
+    return SweepFacts(site.pk, minute, rejected_values={}, wall_s=1.5, cpu_s=0.25)
 
 
 def good(miner: Miner, **values: object) -> Row:
@@ -67,7 +67,7 @@ def test_what_is_unknown_is_null_and_not_zero(site, miner_a, minute):
 
 
 def test_a_machine_that_gives_no_reading_has_no_row_but_a_reason(site, miner_a, miner_b, minute):
-    stored = store_sweep(facts(site, minute, timeout=1), [good(miner_a), bad(miner_b)])
+    stored = store_sweep(facts(site, minute), [good(miner_a), bad(miner_b)])
     assert stored.stored == 1
     assert list(Telemetry.objects.values_list("miner_id", flat=True)) == [miner_a.pk]
     assert MinerLatest.objects.get(miner=miner_b).error == "timeout"
@@ -77,14 +77,14 @@ def test_a_machine_that_gives_no_reading_has_no_row_but_a_reason(site, miner_a, 
 
 def test_a_failure_keeps_the_last_good_reading(site, miner_a, minute):
     store_sweep(facts(site, minute - timedelta(minutes=1)), [good(miner_a)])
-    store_sweep(facts(site, minute, closed=1), [bad(miner_a, "closed")])
+    store_sweep(facts(site, minute), [bad(miner_a, "closed")])
     latest = MinerLatest.objects.get()
     assert (latest.seen_at, latest.attempted_at, latest.error) == (minute - timedelta(minutes=1), minute, "closed")
     assert latest.hashrate_ths == Decimal("110.57")
 
 
 def test_a_repeated_minute_doubles_nothing_and_adds_what_was_missing(site, miner_a, miner_b, minute):
-    store_sweep(facts(site, minute, timeout=1), [good(miner_a), bad(miner_b)])
+    store_sweep(facts(site, minute), [good(miner_a), bad(miner_b)])
     again = [good(miner_a, hashrate_centi_ths=99_999), good(miner_b, hashrate_centi_ths=5_000)]
     assert store_sweep(facts(site, minute), again).stored == 2
 
@@ -120,7 +120,7 @@ def test_five_minutes_add_up_for_the_site_and_for_each_client(site, miner_a, min
 
 
 def test_a_minute_without_any_reading_counts_as_a_minute_of_unknown(site, miner_a, minute):
-    store_sweep(facts(site, minute, timeout=1), [bad(miner_a)])
+    store_sweep(facts(site, minute), [bad(miner_a)])
     bucket = SiteBucket.objects.get()
     assert (bucket.minutes, bucket.samples, bucket.hashrate_ths_sum, bucket.power_w_sum) == (1, 0, None, None)
 
