@@ -112,15 +112,18 @@ def chart_for_client(user_id: UUID, *, until: datetime, hours: int = 24) -> Char
     return _chart(CLIENT_CHART, user_id, Grid.covering(until=until, hours=hours))
 
 
+GAP = (None, None, None)
+
+
 def _chart(sql: str, owner: int | UUID, grid: Grid) -> Chart:
     with connection.cursor() as cursor:
         cursor.execute(sql, {"owner": owner, **grid.parameters()})
         points = {row[0]: row[1:] for row in cursor.fetchall()}
     _hold_back_newest(points, grid)
     times = list(range(grid.start_s, grid.end_s, grid.step_s))
-    gap = (None, None, None)
-    columns = [[points.get(t, gap)[column] for t in times] for column in range(3)]
-    return Chart(times, *columns, step_s=grid.step_s, power_estimated=any(point[3] for point in points.values()))
+    hashrate_ths, power_kw, temperature_c = ([points.get(t, GAP)[column] for t in times] for column in range(3))
+    estimated = any(point[3] for point in points.values())
+    return Chart(times, hashrate_ths, power_kw, temperature_c, grid.step_s, power_estimated=estimated)
 
 
 def _hold_back_newest(points: dict[int, tuple[Any, ...]], grid: Grid) -> None:
@@ -175,7 +178,7 @@ def minute_rows(readings: QuerySet[Telemetry], span: Span, *, before: Key | None
         power_w=_number("power_consumption"),
         fan_rpm=_number("fan_speed"),
     )
-    return list(rows[:limit])
+    return [dict(row) for row in rows[:limit]]
 
 
 AVERAGES = """
