@@ -18,7 +18,7 @@ class DevstackError(RuntimeError):
     """The embedded servers cannot be used; the message says what is wrong and what to do next."""
 
 
-class PortTaken(DevstackError):  # noqa: N818 - named for what happened, as the house does
+class PortTaken(DevstackError):
     """Somebody took the free port between our choice and the server's bind: another port will do."""
 
 

@@ -55,7 +55,7 @@ class Keeper:
                 self._revive_servers()
                 if not self._lease.try_exclusive():
                     unused_since_s = time.monotonic()
-                elif time.monotonic() - unused_since_s >= LINGER_S:
+                elif not self._servers or time.monotonic() - unused_since_s >= LINGER_S:
                     # The exclusive lease is kept from here on: a newcomer waits until the servers are gone.
                     log.info("nobody uses the servers")
                     break
@@ -96,7 +96,7 @@ class Keeper:
             del self._servers[name]
             self._publish()
             deaths = self._deaths.setdefault(name, deque(maxlen=RESTARTS_PER_MINUTE))
-            if len(deaths) == deaths.maxlen and time.monotonic() - deaths[0] < 60:  # noqa: PLR2004 - a minute
+            if len(deaths) == deaths.maxlen and time.monotonic() - deaths[0] < 60:
                 log.error("%s dies too often: left alone until somebody asks for it", server.title)
                 continue
             deaths.append(time.monotonic())

@@ -76,7 +76,7 @@ class Postgres(Server):
     def is_ready(self, port: int) -> bool:
         status = self._pid_file()
         # The server writes its own state into line 8; asking before would only fill its log with refusals.
-        if len(status) < 8 or status[0].strip() != str(self.pid) or status[7].strip() != "ready":  # noqa: PLR2004 - see above
+        if len(status) < 8 or status[0].strip() != str(self.pid) or status[7].strip() != "ready":
             return False
         asked = subprocess.run(
             [
@@ -148,7 +148,7 @@ class Postgres(Server):
             log_file.write(done.stdout)
         # In single-user mode a failed statement is logged and the exit code stays 0.
         if done.returncode != 0 or "ERROR:" in done.stdout or "FATAL:" in done.stdout:
-            words = "\n".join(done.stdout.strip().splitlines()[-8:])
+            words = _complaints(done.stdout)
             raise DevstackError(
                 f"{self.title} could not be set up ({program}, exit {done.returncode}):\n{words}\n"
                 f"{next_step(words, self.log_path)}"
@@ -197,6 +197,15 @@ class Postgres(Server):
             return (self.data / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError:
             return []
+
+
+def _complaints(output: str) -> str:
+    """What a program complained of; where it says nothing plainly, its last lines."""
+    lines = output.strip().splitlines()
+    plain = [
+        line for line in lines if any(word in line for word in ("rror:", "FATAL:", "ERROR:", "HINT:", "could not"))
+    ]
+    return "\n".join(plain[-8:] or lines[-8:])
 
 
 def _system_locale() -> str:

@@ -26,7 +26,7 @@ _COLOURS = ("36", "33", "32", "35", "34", "96", "93", "92")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class ChildDied(DevstackError):  # noqa: N818 - named for what happened, as the house does
+class ChildDied(DevstackError):
     """A supervised process ended early or too often; the message holds its last lines."""
 
 
@@ -176,7 +176,7 @@ class Supervisor:
         exit_code = child.process.returncode if child.process is not None else None
         self._reap(child)
         now_s = time.monotonic()
-        while child.restarts_s and now_s - child.restarts_s[0] > 60:  # noqa: PLR2004 - a minute
+        while child.restarts_s and now_s - child.restarts_s[0] > 60:
             child.restarts_s.popleft()
         if len(child.restarts_s) >= self._restarts_per_minute:
             raise self._death_of(
@@ -194,7 +194,7 @@ class Supervisor:
         if process.poll() is None:
             process.terminate()
         deadline_s = time.monotonic() + child.grace_s
-        while process.poll() is None and time.monotonic() < deadline_s and len(self._signals) < 2:  # noqa: PLR2004 - twice
+        while process.poll() is None and time.monotonic() < deadline_s and len(self._signals) < 2:
             self._relay_output(POLL_INTERVAL_S / 2)
         if process.poll() is None:
             process.kill()

