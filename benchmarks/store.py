@@ -6,7 +6,7 @@ Goals: COPY into miner_telemetry <= 2.5 times, the whole store transaction <= 7 
 import argparse
 import random
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from _farm import median_ms, report, setup_django, throwaway_database
 
@@ -63,7 +63,7 @@ def measure() -> bool:
 
     sweeps = [rows() for _ in range(4)]
 
-    def next_minute():
+    def next_minute() -> datetime:
         return start + timedelta(minutes=next(minute))
 
     streams = {}
@@ -99,8 +99,16 @@ def measure() -> bool:
     whole()  # the first sweep of a farm inserts miner_latest; every later one updates it
     whole_ms = median_ms(whole, RUNS)
     common = {"limit_ms": round(limit_ms, 2), "miners": MINERS}
-    met = report("4a COPY into miner_telemetry / bare COPY", value=history_ms / limit_ms, goal=2.5, **common, ms=round(history_ms, 2))
-    whole_met = report("4b store transaction / bare COPY", value=whole_ms / limit_ms, goal=7, **common, ms=round(whole_ms, 2))
+    met = report(
+        "4a COPY into miner_telemetry / bare COPY",
+        value=history_ms / limit_ms,
+        goal=2.5,
+        **common,
+        ms=round(history_ms, 2),
+    )
+    whole_met = report(
+        "4b store transaction / bare COPY", value=whole_ms / limit_ms, goal=7, **common, ms=round(whole_ms, 2)
+    )
     return met and whole_met
 
 

@@ -13,7 +13,6 @@ from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-
 ACQUIRE = """
 INSERT INTO scheduler_locks AS held
     (lock_key, process_id, hostname, holder, acquired_at, expires_at, last_heartbeat, lock_version)
@@ -86,7 +85,13 @@ class SchedulerLock(models.Model):
         if connection.in_atomic_block:
             raise RuntimeError(f"acquire the lock {lock_key!r} before the transaction begins, not inside it")
         holder = uuid.uuid4()  # PIDs and host names repeat in containers
-        values = {"key": lock_key, "pid": os.getpid(), "host": socket.gethostname(), "holder": holder, "ttl": timeout}
+        values: dict[str, str | int | float | uuid.UUID] = {
+            "key": lock_key,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "holder": holder,
+            "ttl": timeout,
+        }
         with connection.cursor() as cursor:
             cursor.execute(ACQUIRE, values)
             row: tuple[int, datetime, datetime, datetime] | None = cursor.fetchone()
@@ -105,7 +110,7 @@ class SchedulerLock(models.Model):
         lock.ttl_s = timeout
         return lock
 
-    def _named(self) -> dict[str, object]:
+    def _named(self) -> dict[str, str | int | float | uuid.UUID]:
         return {"key": self.lock_key, "version": self.lock_version, "holder": self.holder, "ttl": self.ttl_s}
 
     def refresh_heartbeat(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
-from hosting.models import Miner, TelemetrySweep
+from hosting.models import Miner, Site, TelemetrySweep
 from hosting.states import MinerStatus
 
 # Older numbers are history, not the present: they are neither shown as current nor added up.
@@ -42,9 +42,19 @@ def summarise(miners: "QuerySet[Miner]") -> Summary:
         temperature_max_c=Max("latest__temperature_c", filter=fresh),
         seen_at=Max("latest__seen_at"),
     )
-    power_w = found.pop("power_w")
-    estimated = found.pop("estimated")
-    return Summary(**found, power_kw=None if power_w is None else power_w / KILO, power_estimated=bool(estimated))
+    power_w = found["power_w"]
+    return Summary(
+        miners=found["miners"],
+        active=found["active"],
+        offline=found["offline"],
+        maintenance=found["maintenance"],
+        curtailed=found["curtailed"],
+        hashrate_ths=found["hashrate_ths"],
+        power_kw=None if power_w is None else power_w / KILO,
+        power_estimated=bool(found["estimated"]),
+        temperature_max_c=found["temperature_max_c"],
+        seen_at=found["seen_at"],
+    )
 
 
 class MinerLine(TypedDict):
@@ -105,21 +115,59 @@ def search(miners: "QuerySet[Miner]", wanted: Mapping[str, str]) -> "QuerySet[Mi
     return miners
 
 
-def last_sweeps(site_id: int, *, count: int = 30) -> list[dict[str, Any]]:
+def last_sweeps(site_id: int, *, count: int = 30) -> list[TelemetrySweep]:
     """The site's newest sweeps, newest first."""
-    return list(
-        TelemetrySweep.objects.filter(site=site_id)
-        .order_by("-minute")
-        .values("minute", "miners", "stored", "failed", "rejected_values", "wall_s")[:count]
-    )
+    return list(TelemetrySweep.objects.filter(site=site_id).order_by("-minute")[:count])
 
 
-def newest_sweeps() -> dict[int, dict[str, Any]]:
-    """Each site's last sweep, by site id."""
-    rows = (
-        TelemetrySweep.objects.filter(minute__gt=timezone.now() - timedelta(days=1))
-        .order_by("site", "-minute")
-        .distinct("site")
-        .values("site", "minute", "miners", "stored", "failed", "wall_s")
+def newest_sweeps() -> dict[int, TelemetrySweep]:
+    """Each site's last sweep within a day, by site id."""
+    recent = TelemetrySweep.objects.filter(minute__gt=timezone.now() - timedelta(days=1))
+    return {sweep.site_id: sweep for sweep in recent.order_by("site", "-minute").distinct("site")}
+
+
+class SiteLine(TypedDict):
+    """One site in a table; sums are over machines read within the last five minutes."""
+
+    id: int
+    name: str
+    location: str | None
+    capacity_mw: Decimal | None
+    total_miners: int
+    active_miners: int
+    hashrate_ths: Decimal | None
+    power_mw: Decimal | None
+    load_percent: Decimal | None
+    sweep: TelemetrySweep | None
+
+
+def site_lines(sites: "QuerySet[Site]") -> list[SiteLine]:
+    """Every site with its sums and its last sweep, in two queries."""
+    sweeps = newest_sweeps()
+    fresh = Q(miners__latest__seen_at__gt=timezone.now() - FRESH_FOR)
+    rows = sites.values("pk", "name", "location", "capacity_mw").annotate(
+        total=Count("miners"),
+        active=Count("miners", filter=Q(miners__status=MinerStatus.ACTIVE)),
+        hashrate_ths=Sum("miners__latest__hashrate_ths", filter=fresh),
+        power_w=Sum("miners__latest__power_w", filter=fresh),
     )
-    return {row["site"]: row for row in rows}
+    return [
+        SiteLine(
+            id=row["pk"],
+            name=row["name"],
+            location=row["location"],
+            capacity_mw=row["capacity_mw"],
+            total_miners=row["total"],
+            active_miners=row["active"],
+            hashrate_ths=row["hashrate_ths"],
+            power_mw=None if row["power_w"] is None else row["power_w"] / MEGA,
+            load_percent=load_percent(row["power_w"], row["capacity_mw"]),
+            sweep=sweeps.get(row["pk"]),
+        )
+        for row in rows.order_by("name", "pk")
+    ]
+
+
+def load_percent(power_w: Decimal | None, capacity_mw: Decimal | None) -> Decimal | None:
+    """Power drawn as a share of the site's capacity; None when either is unknown."""
+    return None if power_w is None or not capacity_mw else 100 * power_w / MEGA / capacity_mw

@@ -1,11 +1,10 @@
 """Customer and staff pages of the farm, server-rendered."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -81,33 +80,9 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @staff_required
 def site_list(request: HttpRequest) -> HttpResponse:
-    sweeps = summary.newest_sweeps()
-    fresh = Q(miners__latest__seen_at__gt=timezone.now() - summary.FRESH_FOR)
-    sites = Site.objects.for_user(actor(request)).annotate(
-        miner_count=Count("miners"),
-        hashrate_ths=Sum("miners__latest__hashrate_ths", filter=fresh),
-        power_w=Sum("miners__latest__power_w", filter=fresh),
+    return render(
+        request, "hosting/site_list.html", {"rows": summary.site_lines(Site.objects.for_user(actor(request)))}
     )
-    rows = [
-        {
-            "id": site.pk,
-            "name": site.name,
-            "location": site.location,
-            "capacity_mw": site.capacity_mw,
-            "total_miners": site.miner_count,
-            "active_miners": site.active_miners,
-            "hashrate_ths": site.hashrate_ths,
-            "power_mw": None if site.power_w is None else site.power_w / summary.MEGA,
-            "load_percent": load_percent(site.power_w, site.capacity_mw),
-            "sweep": sweeps.get(site.pk),
-        }
-        for site in sites
-    ]
-    return render(request, "hosting/site_list.html", {"rows": rows})
-
-
-def load_percent(power_w: Decimal | None, capacity_mw: Decimal | None) -> Decimal | None:
-    return None if power_w is None or not capacity_mw else 100 * power_w / summary.MEGA / capacity_mw
 
 
 @require_safe
@@ -124,10 +99,12 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {
         "site": site,
         "summary": figures,
-        "load_percent": load_percent(figures["power_kw"] and figures["power_kw"] * summary.KILO, site.capacity_mw),
+        "load_percent": summary.load_percent(
+            figures["power_kw"] and figures["power_kw"] * summary.KILO, site.capacity_mw
+        ),
         "chart_url": reverse("hosting:site_chart", args=[site.pk]),
         "sweeps": sweeps,
-        "failures": sweeps[0]["failed"] if sweeps else {},
+        "failures": sweeps[0].failed if sweeps else {},
         "sites": [],
     }
     return render(request, "hosting/site_detail.html", context)

@@ -68,7 +68,9 @@ def _any_numeric(centi: int) -> bytes:
     weight = len(groups) - 2
     while groups and groups[-1] == 0:
         groups.pop()
-    return _numeric[len(groups)](8 + 2 * len(groups), len(groups), max(weight, 0) if not groups else weight, sign, DECIMALS, *groups)
+    return _numeric[len(groups)](
+        8 + 2 * len(groups), len(groups), max(weight, 0) if not groups else weight, sign, DECIMALS, *groups
+    )
 
 
 def numeric_or_null(centi: int | None) -> bytes:

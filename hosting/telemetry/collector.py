@@ -103,19 +103,28 @@ def _sweep(site: Site, lock: SchedulerLock) -> SweepReport:
 
 def polled_miners(site: Site) -> list[PolledMiner]:
     """The site's enabled machines with what is known of each, in one query."""
-    rows = Miner.objects.polled().filter(site=site).order_by("pk").values_list(
-        "pk",
-        "cgminer_ip",
-        "cgminer_port",
-        "client_id",
-        "miner_model__efficiency",
-        "miner_model__power_consumption",
-        "identity__make",
-        "identity__model",
-        "identity__firmware",
-        "identity__command_set",
+    rows = (
+        Miner.objects.polled()
+        .filter(site=site)
+        .order_by("pk")
+        .values_list(
+            "pk",
+            "cgminer_ip",
+            "cgminer_port",
+            "client_id",
+            "miner_model__efficiency",
+            "miner_model__power_consumption",
+            "identity__make",
+            "identity__model",
+            "identity__firmware",
+            "identity__command_set",
+        )
     )
-    return [PolledMiner(*row[:6], identity=row[6:]) for row in rows]
+    return [
+        PolledMiner(pk, host, port, client, efficiency, nameplate, identity=(make, model, firmware, command_set))
+        for pk, host, port, client, efficiency, nameplate, make, model, firmware, command_set in rows
+        if host is not None
+    ]
 
 
 def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:

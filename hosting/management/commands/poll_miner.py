@@ -63,7 +63,9 @@ class Command(FarmCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("address", metavar="HOST[:PORT]", help=f"IP address; the port is {DEFAULT_PORT} unless given")
+        parser.add_argument(
+            "address", metavar="HOST[:PORT]", help=f"IP address; the port is {DEFAULT_PORT} unless given"
+        )
 
     def handle(self, *, address: str, json: bool, **_options: Any) -> None:
         host, port = parse_address(address)

@@ -27,8 +27,12 @@ class Command(FarmCommand):
         parser.add_argument(
             "--ports", action="store_true", help="consecutive ports of one address instead of consecutive addresses"
         )
-        parser.add_argument("--web-port", type=int, default=0, help="first port of the Antminers' web interface; 0: none")
-        parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same farm (default %(default)s)")
+        parser.add_argument(
+            "--web-port", type=int, default=0, help="first port of the Antminers' web interface; 0: none"
+        )
+        parser.add_argument(
+            "--seed", type=int, default=1, help="the same seed gives the same farm (default %(default)s)"
+        )
         parser.add_argument(
             "--fault",
             action="append",
@@ -36,7 +40,9 @@ class Command(FarmCommand):
             metavar="NAME=SHARE",
             help=f"share of faulty machines, may be repeated; names: {', '.join(FAULTS)}",
         )
-        parser.add_argument("--register", metavar="SITE", help="put the machines into this site (made if there is none)")
+        parser.add_argument(
+            "--register", metavar="SITE", help="put the machines into this site (made if there is none)"
+        )
         parser.add_argument("--seconds", type=float, help="stop after this time")
 
     def handle(self, **options: Any) -> None:

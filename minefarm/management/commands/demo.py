@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Sum
-
 from hosting.cgminer.simulator import build_farm
+
 from hosting.models import Miner, Site, TelemetrySweep
 from hosting.tasks import sweep_sites
 from minefarm.demo import LOGINS, PASSWORD, real_farm, seed_demo
@@ -37,7 +37,9 @@ class Command(FarmCommand):
         parser.add_argument("--miners", type=int, default=240, metavar="N")
         parser.add_argument("--port", type=int, default=8000, help="web port on 127.0.0.1 (default %(default)s)")
         parser.add_argument(
-            "--check", action="store_true", help="wait for a stored sweep and for every page, print what was seen, and stop"
+            "--check",
+            action="store_true",
+            help="wait for a stored sweep and for every page, print what was seen, and stop",
         )
 
     def handle(self, *, miners: int, port: int, check: bool, **_options: Any) -> None:
@@ -61,7 +63,7 @@ class Command(FarmCommand):
                 if not supervisor.start_all():
                     return
                 if check:
-                    self.check(supervisor, miners, port, started)
+                    self.prove(supervisor, miners, port, started)
                     return
                 sweep_sites.delay()
                 self.welcome(counts, port)
@@ -73,9 +75,7 @@ class Command(FarmCommand):
         """Progress, on stderr: stdout is for the result."""
         print(text, file=sys.stderr, flush=True)
 
-    def describe(
-        self, group: Supervisor, miners: int, port: int, network: str, faults: dict[str, float]
-    ) -> None:
+    def describe(self, group: Supervisor, miners: int, port: int, network: str, faults: dict[str, float]) -> None:
         """Everything that runs beside the database and the broker."""
         python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
         bin_dir = Path(python).parent
@@ -86,7 +86,18 @@ class Command(FarmCommand):
         celery = [str(bin_dir / "celery"), "-A", "minefarm"]
         group.add(
             "worker",
-            [*celery, "worker", "-Q", "default,telemetry", "-c", "2", "-l", "info", "--without-gossip", "--without-mingle"],
+            [
+                *celery,
+                "worker",
+                "-Q",
+                "default,telemetry",
+                "-c",
+                "2",
+                "-l",
+                "info",
+                "--without-gossip",
+                "--without-mingle",
+            ],
             env={"MINEFARM_PROCESS": "worker"},
         )
         group.add("beat", [*celery, "beat", "-l", "warning", "--pidfile", ""], env={"MINEFARM_PROCESS": "beat"})
@@ -99,7 +110,7 @@ class Command(FarmCommand):
             ready_timeout_s=60,
         )
 
-    def check(self, group: Supervisor, miners: int, port: int, started: datetime) -> None:
+    def prove(self, group: Supervisor, miners: int, port: int, started: datetime) -> None:
         """Wait for a whole sweep on beat's schedule and for the pages; print one JSON summary or fail."""
         base = f"http://127.0.0.1:{port}"
         wanted = Miner.objects.polled().count()
@@ -159,7 +170,9 @@ def refuse_taken_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise CommandError(f"Port {port} cannot be used ({error.strerror}): try `make demo PORT={port + 1}`.") from None
+            raise CommandError(
+                f"Port {port} cannot be used ({error.strerror}): try `make demo PORT={port + 1}`."
+            ) from None
 
 
 def free_network() -> str:
