@@ -1,8 +1,10 @@
 """The model catalogue: what the makers promise. Pure; the database gets it by migration."""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,17 @@ CATALOGUE: tuple[ModelSpec, ...] = (
 )
 
 
+# What may follow a name and makes it another model: "S19 Pro" is no S19, "S19 Pro+" and "S19 Pro Hyd." are no S19 Pro.
+_OTHER_MODEL = r"(?!\+|[A-Z0-9]|\s+(?:PRO|XP|HYD|IMM|PLUS|EXPERT)\b)"
+_PATTERNS = [(spec, re.compile(rf"(?<![A-Z0-9]){re.escape(spec.name.upper())}{_OTHER_MODEL}")) for spec in CATALOGUE]
+
+
+@lru_cache(maxsize=1024)
 def find_model(reported: str) -> ModelSpec | None:
-    """The longest catalogue name that the reported text contains as words, whatever its case."""
-    text = f" {reported.upper().replace('_', ' ')} "
-    found = [spec for spec in CATALOGUE if f" {spec.name.upper()} " in text]
+    """The catalogue's model that a machine's own name means; None for a model that is not in it.
+
+    The longest name wins, whatever its case: "Antminer S19 Pro" is the S19 Pro, "WhatsMiner M30S++_VG40" the M30S++.
+    """
+    text = reported.upper().replace("_", " ")
+    found = [spec for spec, pattern in _PATTERNS if pattern.search(text)]
     return max(found, key=lambda spec: len(spec.name), default=None)

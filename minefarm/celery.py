@@ -4,7 +4,7 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minefarm.settings")
 
-from minefarm.schedule import BEAT_SCHEDULE  # noqa: E402  after the environment is set
+from minefarm.schedule import BEAT_SCHEDULE
 
 app = Celery("minefarm")
 app.config_from_object("django.conf:settings", namespace="CELERY")

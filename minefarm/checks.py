@@ -13,7 +13,9 @@ def engine_is_postgresql(**_kwargs: Any) -> list[CheckMessage]:
     engine = settings.DATABASES["default"]["ENGINE"]
     if engine in {"django.db.backends.postgresql", "django.db.backends.dummy"}:
         return []
-    return [Error(f"MineFarm needs PostgreSQL, not {engine}.", hint="Set DATABASE_URL=postgres://...", id="minefarm.E001")]
+    return [
+        Error(f"MineFarm needs PostgreSQL, not {engine}.", hint="Set DATABASE_URL=postgres://...", id="minefarm.E001")
+    ]
 
 
 @register()

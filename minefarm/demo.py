@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from django.db import transaction
+from hosting.cgminer.simulator import SimulatedMiner
 
 from accounts.models import User
 from accounts.roles import Role
-from hosting.cgminer.simulator import SimulatedMiner
 from hosting.models import Site
 from hosting.simulation import register_simulated
 
@@ -49,9 +49,7 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     counts = {}
     for (name, location, _share), part in zip(SITES, (machines[:split], machines[split:]), strict=True):
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
-        site, _ = Site.objects.update_or_create(
-            name=name, defaults={"location": location, "capacity_mw": capacity}
-        )
+        site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
         site.miners.update(cgminer_enabled=False)  # machines of an earlier, larger demo
         register_simulated(part, site=site, clients=clients)
         counts[name] = len(part)

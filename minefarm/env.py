@@ -55,7 +55,9 @@ def refuse_unsafe_production(
     if debug:
         problems.append("DEBUG is on: unset it")
     if not hosts or "*" in hosts:
-        problems.append("ALLOWED_HOSTS is empty or '*': set it to the site's names, e.g. ALLOWED_HOSTS=farm.example.com")
+        problems.append(
+            "ALLOWED_HOSTS is empty or '*': set it to the site's names, e.g. ALLOWED_HOSTS=farm.example.com"
+        )
     if not database_url:
         problems.append("DATABASE_URL is missing: set it, e.g. postgres://minefarm:password@db.internal:5432/minefarm")
     if not redis_url:

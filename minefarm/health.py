@@ -129,4 +129,9 @@ def examine() -> Iterator[Finding]:
         try:
             yield check()
         except DatabaseError as error:
-            yield Finding(check.__name__, ok=False, saw=str(error).strip(), next_step="Run `manage.py migrate` or correct DATABASE_URL.")
+            yield Finding(
+                check.__name__,
+                ok=False,
+                saw=str(error).strip(),
+                next_step="Run `manage.py migrate` or correct DATABASE_URL.",
+            )

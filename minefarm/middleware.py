@@ -1,7 +1,6 @@
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 
 # Unfold's Alpine evaluates expressions and its charts and widgets carry inline script and style.
 ADMIN_DIRECTIVES = {

@@ -76,7 +76,9 @@ def test_a_development_secret_is_made_once_and_only_its_owner_may_read_it(tmp_pa
 
 
 def test_web_processes_have_the_pool_and_others_one_recycled_connection():
-    code = "print(settings.DATABASES['default'].get('CONN_MAX_AGE'), settings.DATABASES['default']['OPTIONS'].get('pool'))"
+    code = (
+        "print(settings.DATABASES['default'].get('CONN_MAX_AGE'), settings.DATABASES['default']['OPTIONS'].get('pool'))"
+    )
     assert load_settings(code, **SAFE).stdout == "300 None\n"
     web = load_settings(code, **SAFE, MINEFARM_PROCESS="web").stdout
     assert web == "None {'min_size': 10, 'max_size': 30, 'max_lifetime': 300, 'timeout': 10}\n"

@@ -33,7 +33,9 @@ def test_any_number_of_hundredths_arrives_as_the_same_decimal(centis):
 def test_the_edges_of_numeric_arrive_exactly():
     centis = [0, 1, 99, 100, 9_999, 10_000, 999_999, 1_000_000, 100_000_000, -1, -27_300, 11_057]
     stored = through_postgresql("numeric(18, 2)", [binary.numeric(centi) for centi in centis])
-    assert [str(value) for value in stored] == [str(Decimal(centi).scaleb(-2).quantize(Decimal("0.01"))) for centi in centis]
+    assert [str(value) for value in stored] == [
+        str(Decimal(centi).scaleb(-2).quantize(Decimal("0.01"))) for centi in centis
+    ]
 
 
 @pytest.mark.django_db
@@ -44,7 +46,13 @@ def test_times_are_exact_to_the_microsecond():
 
 @pytest.mark.django_db
 def test_arrays_texts_and_nulls_arrive():
-    assert through_postgresql("integer[]", [binary.int4_array([6000, 5880]), binary.int4_array([])]) == [[6000, 5880], []]
+    assert through_postgresql("integer[]", [binary.int4_array([6000, 5880]), binary.int4_array([])]) == [
+        [6000, 5880],
+        [],
+    ]
     assert through_postgresql("text", [binary.text_or_null("grüß"), binary.text_or_null(None)]) == ["grüß", None]
-    assert through_postgresql("bigint", [binary.int8_or_null(2**63 - 1), binary.int8_or_null(None)]) == [2**63 - 1, None]
+    assert through_postgresql("bigint", [binary.int8_or_null(2**63 - 1), binary.int8_or_null(None)]) == [
+        2**63 - 1,
+        None,
+    ]
     assert through_postgresql("numeric(10,2)", [binary.numeric_or_null(None)]) == [None]

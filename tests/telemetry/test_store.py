@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from events.models import LockLost, OutboxEvent, SchedulerLock
 from hosting.models import ClientBucket, Miner, MinerLatest, OperationLog, Site, SiteBucket, Telemetry, TelemetrySweep
-from hosting.telemetry.store import Row, SweepFacts, Stored, store_sweep
+from hosting.telemetry.store import Row, Stored, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,9 @@ def test_a_reading_is_stored_to_the_digit(site, miner_a, minute):
 
 
 def test_what_is_unknown_is_null_and_not_zero(site, miner_a, minute):
-    unknown = good(miner_a, temperature_centi_c=None, power_centi_w=None, power_estimated=False, fan_rpm=(), uptime_s=None)
+    unknown = good(
+        miner_a, temperature_centi_c=None, power_centi_w=None, power_estimated=False, fan_rpm=(), uptime_s=None
+    )
     store_sweep(facts(site, minute), [unknown])
     reading = Telemetry.objects.get()
     assert (reading.temperature, reading.power_consumption, reading.fan_speed) == (None, None, None)
@@ -195,13 +197,20 @@ def test_an_empty_site_has_a_sweep_and_counts(site, minute):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("hashrate", "NaN"), ("hashrate", "5000.01"), ("temperature", "-41"), ("power_consumption", "-1"), ("fan_speed", "NaN")],
+    [
+        ("hashrate", "NaN"),
+        ("hashrate", "5000.01"),
+        ("temperature", "-41"),
+        ("power_consumption", "-1"),
+        ("fan_speed", "NaN"),
+    ],
 )
 def test_the_database_refuses_values_that_cannot_be(site, miner_a, minute, column, value):
     store_sweep(facts(site, minute), [])
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO miner_telemetry (recorded_at, miner_id, {column}) VALUES (%s, %s, %s)", [minute, miner_a.pk, value]
+            f"INSERT INTO miner_telemetry (recorded_at, miner_id, {column}) VALUES (%s, %s, %s)",
+            [minute, miner_a.pk, value],
         )
 
 

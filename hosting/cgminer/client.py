@@ -1,0 +1,263 @@
+"""Reading machines over TCP: one connection and one deadline per exchange, thousands at the same time on one event loop."""
+
+import asyncio
+import errno
+import resource
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from hosting.cgminer.dialects import generic, identify
+from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused
+from hosting.cgminer.protocol import MAX_REPLY_BYTES, Document, ProtocolError, decode_reply, encode_request
+from hosting.cgminer.reading import Reading, ReadError, estimate_where_missing
+
+# A poller never sends anything else; commands that change a machine live elsewhere.
+READ_ONLY = frozenset({"summary", "stats", "devs", "version", "devdetails"})
+JOINED = "summary+stats"
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN}
+RESERVED_FILES = 64  # descriptors that the process needs beside its sockets
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A machine to read. `command_set` is what it answered last time; `key` is the caller's name for it."""
+
+    host: str
+    port: int
+    command_set: str | None = None
+    key: int = 0
+
+
+@dataclass(slots=True)
+class PollResult:
+    """A reading or the reason why there is none. `command_set` is the cheapest way to ask next time."""
+
+    host: str
+    port: int
+    reading: Reading | None = None
+    error: ReadError | None = None
+    command_set: str | None = None
+    wall_s: float = 0.0
+    key: int = 0
+
+
+class _Exchange(asyncio.Protocol):
+    """Sends the request when connected and collects the reply until it is whole, the peer closes, or it grows too big."""
+
+    def __init__(self, request: bytes, done: "asyncio.Future[tuple[Document, tuple[str, ...]]]") -> None:
+        self.request = request
+        self.done = done
+        self.buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if len(self.buffer) > MAX_REPLY_BYTES:
+            self.fail(ReadError.TOO_BIG)
+        elif data[-1] == 0:
+            # A NUL ends the reply, unless the firmware put one into its middle: then it is no JSON yet, and more follows.
+            self.finish(last_word=False)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.finish(last_word=True)
+
+    def finish(self, *, last_word: bool) -> None:
+        if self.done.done():
+            return
+        if not self.buffer:
+            self.fail(ReadError.CLOSED)
+            return
+        try:
+            document = decode_reply(bytes(self.buffer))
+        except ProtocolError as error:
+            if last_word:
+                self.fail(error.reason)
+            return
+        self.done.set_result(document)
+
+    def fail(self, reason: ReadError) -> None:
+        if not self.done.done():
+            self.done.set_exception(ProtocolError(reason))
+
+
+async def exchange(host: str, port: int, request: bytes, deadline: float) -> tuple[Document, tuple[str, ...]]:
+    """Send one request and return its document and repairs; `deadline` is by the loop's clock, for the whole exchange.
+
+    Raises ProtocolError.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[tuple[Document, tuple[str, ...]]] = loop.create_future()
+    protocol = _Exchange(request, done)
+    try:
+        async with asyncio.timeout_at(deadline):
+            await loop.create_connection(lambda: protocol, host, port)
+            return await done
+    except TimeoutError:
+        raise ProtocolError(ReadError.TIMEOUT) from None
+    except ConnectionRefusedError:
+        raise ProtocolError(ReadError.REFUSED) from None
+    except OSError as error:
+        raise ProtocolError(ReadError.TIMEOUT if error.errno in UNREACHABLE else ReadError.CLOSED) from None
+    finally:
+        done.cancel()
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+
+async def poll(host: str, port: int, *, timeout_s: float = 5.0, command_set: str | None = None) -> PollResult:
+    """Read one machine within `timeout_s` in all. Faults of the device are in the result, never raised."""
+    return await _poll(Target(host, port, command_set), timeout_s)
+
+
+async def _poll(target: Target, timeout_s: float) -> PollResult:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    conversation = _Conversation(target.host, target.port, started + timeout_s)
+    result = PollResult(target.host, target.port, key=target.key)
+    try:
+        result.reading, result.command_set = await conversation.read(target.command_set)
+    except ProtocolError as error:
+        result.error = error.reason
+    result.wall_s = loop.time() - started
+    return result
+
+
+def requests_of(command_set: str | None) -> list[str] | None:
+    """A remembered command set as its requests, e.g. "summary,stats"; None when it is not one that we would send."""
+    if not command_set:
+        return None
+    requests = command_set.split(",")
+    known = all(set(request.split("+")) <= READ_ONLY for request in requests)
+    return requests if known else None
+
+
+class _Conversation:
+    """The exchanges of one poll, under one deadline."""
+
+    def __init__(self, host: str, port: int, deadline: float) -> None:
+        self.host, self.port, self.deadline = host, port, deadline
+        self.replies: dict[str, Fields] = {}
+        self.repairs: list[str] = []
+
+    async def read(self, command_set: str | None) -> tuple[Reading, str | None]:
+        remembered = requests_of(command_set)
+        if remembered is not None:
+            try:
+                reading = await self.ask_as_before(remembered)
+            except ProtocolError as error:
+                if error.reason is not ReadError.BAD_JSON:
+                    raise
+                reading = None
+            if reading is not None:
+                return reading, command_set
+            self.replies.clear()  # new firmware: get to know it again
+        return await self.get_acquainted()
+
+    async def ask_as_before(self, requests: Sequence[str]) -> Reading | None:
+        """The reading, or None when the machine no longer answers as it did."""
+        for request in requests:
+            if not await self.ask(request):
+                return None
+        reading = self.parse()
+        return reading if usable(reading) else None
+
+    async def get_acquainted(self) -> tuple[Reading, str]:
+        """Find out what it is and which requests give everything; raises ProtocolError(UNSUPPORTED) when nothing does."""
+        joins = await self.ask(JOINED)
+        if not joins and not await self.ask("summary"):
+            await self.ask("version")
+        dialect = identify(self.replies)
+        if dialect is generic and "stats" not in self.replies:
+            await self.ask("stats")
+            dialect = identify(self.replies)
+        for command in (*dialect.NEEDS, *dialect.ASKS_ONCE):
+            if command not in self.replies:
+                await self.ask_kindly(command)
+        reading = self.parse()
+        if not usable(reading):
+            raise ProtocolError(ReadError.UNSUPPORTED)
+        answered = [command for command in dialect.NEEDS if command in self.replies]
+        return reading, ("+" if joins else ",").join(answered)
+
+    async def ask_kindly(self, command: str) -> None:
+        """Ask for what would be good to have: a device that drops the line at an unknown command is still read."""
+        try:
+            await self.ask(command)
+        except ProtocolError as error:
+            if error.reason is ReadError.TIMEOUT:
+                raise
+
+    async def ask(self, request: str) -> bool:
+        """Send one request, joined or single, and keep what answers; False when the device refuses it."""
+        document, repairs = await exchange(self.host, self.port, encode_request(request), self.deadline)
+        self.repairs.extend(repairs)
+        commands = request.split("+")
+        answers = {request: document} if len(commands) == 1 else members(document, commands)
+        kept = {command: reply for command, reply in answers.items() if not refused(reply)}
+        self.replies.update(kept)
+        return bool(kept)
+
+    def parse(self) -> Reading:
+        replies: Replies = self.replies
+        reading = cast("Reading", identify(replies).parse(replies))
+        reading.device_time = device_time(replies)
+        reading.repairs = tuple(self.repairs)
+        return estimate_where_missing(reading)
+
+
+def members(document: Document, commands: Sequence[str]) -> dict[str, Fields]:
+    """The replies inside a joined one; empty when the firmware did not join."""
+    found = {}
+    for command in commands:
+        member = document.get(command)
+        if isinstance(member, list) and member:
+            member = member[0]
+        if isinstance(member, dict):
+            found[command] = member
+    return found
+
+
+def usable(reading: Reading) -> bool:
+    """A document without any of these is not a miner's."""
+    return not (reading.hashrate_ths is None and reading.temperature_c is None and reading.uptime_s is None)
+
+
+async def poll_many(
+    targets: Iterable[Target], *, concurrency: int = 2000, timeout_s: float = 3.0, deadline_s: float = 50.0
+) -> list[PollResult]:
+    """Read them all, at most `concurrency` at a time; one result each, in any order.
+
+    Machines whose turn has not come after `deadline_s` are reported as timeout, so the sweep always ends.
+    """
+    waiting = list(targets)
+    limit = max(1, min(concurrency, raise_open_files(concurrency + RESERVED_FILES) - RESERVED_FILES, len(waiting)))
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    queue: Iterator[Target] = iter(waiting)
+    results: list[PollResult] = []
+
+    async def work() -> None:
+        for target in queue:
+            left_s = min(timeout_s, end - loop.time())
+            if left_s <= 0:
+                results.append(PollResult(target.host, target.port, error=ReadError.TIMEOUT, key=target.key))
+                continue
+            results.append(await _poll(target, left_s))
+
+    await asyncio.gather(*(work() for _ in range(limit)))
+    return results
+
+
+def raise_open_files(wanted: int) -> int:
+    """Raise this process's limit of open files towards `wanted`, as far as its hard limit allows; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed

@@ -1,0 +1,59 @@
+"""Getting at the data of a reply, whatever shape the firmware gave it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Fields = Mapping[str, Any]
+# Command name to its reply document, for those commands that were asked and answered.
+Replies = Mapping[str, Fields]
+
+SECTIONS = {"summary": "SUMMARY", "stats": "STATS", "devs": "DEVS", "version": "VERSION", "devdetails": "DEVDETAILS"}
+
+
+def status(reply: Fields) -> Fields:
+    """The envelope's first STATUS object; newer Whatsminers have it flat."""
+    entry = reply.get("STATUS")
+    if isinstance(entry, list) and entry and isinstance(entry[0], dict):
+        return entry[0]
+    if isinstance(entry, dict):
+        return entry
+    return {"STATUS": entry, "Code": reply.get("Code"), "Description": reply.get("Description"), "When": reply.get("When")}
+
+
+def refused(reply: Fields) -> bool:
+    """Whether the device says that it does not know or does not allow the command."""
+    return status(reply).get("STATUS") in {"E", "F"}
+
+
+def entries(replies: Replies, command: str) -> list[Fields]:
+    """The data objects of one command's reply; empty when it was not asked, refused, or is of no known shape."""
+    reply = replies.get(command)
+    if reply is None:
+        return []
+    data = reply.get(SECTIONS[command])
+    if isinstance(data, dict):
+        return [data]
+    if isinstance(data, list):
+        return [entry for entry in data if isinstance(entry, dict)]
+    message = reply.get("Msg")
+    return [message] if isinstance(message, dict) else []
+
+
+def first(replies: Replies, command: str) -> Fields:
+    return next(iter(entries(replies, command)), {})
+
+
+def text(raw: object) -> str | None:
+    """A device's text made fit to store and show: printable, trimmed, at most 255 characters; None when nothing is left."""
+    if not isinstance(raw, str):
+        return None
+    return "".join(character for character in raw if character.isprintable()).strip(" '\"")[:255] or None
+
+
+def device_time(replies: Replies) -> int | None:
+    """The device's own clock, epoch seconds; often wrong, never used as a key."""
+    for reply in replies.values():
+        when = status(reply).get("When")
+        if isinstance(when, int) and not isinstance(when, bool) and 0 <= when < 2**53:
+            return when
+    return None

@@ -1,0 +1,139 @@
+"""One reading of one machine, in the trade's units; what is unknown is None, never zero."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hosting.catalogue import find_model
+
+
+class ReadError(StrEnum):
+    """Why a machine gave no reading."""
+
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    CLOSED = "closed"
+    BAD_JSON = "bad_json"
+    TOO_BIG = "too_big"
+    UNSUPPORTED = "unsupported"
+
+
+class PowerSource(StrEnum):
+    MINER = "miner"
+    ESTIMATE = "estimate"
+
+
+# Inclusive ranges of what can be believed; the database has the same as CHECK constraints.
+RANGES: dict[str, tuple[float, float]] = {
+    "hashrate_ths": (0, 5_000),
+    "hashrate_avg_ths": (0, 5_000),
+    "power_w": (0, 20_000),
+    "temperature_c": (-40, 200),
+    "fan_rpm": (0, 20_000),
+    "uptime_s": (0, 10**10),
+    "accepted": (0, 10**15),
+    "rejected": (0, 10**15),
+    "hardware_errors": (0, 10**15),
+}
+# What firmware writes where a sensor or a meter gives nothing.
+PLACEHOLDERS: dict[str, frozenset[float]] = {"temperature_c": frozenset({-273, -1, 0}), "power_w": frozenset({-1})}
+NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(?:W|V|C|RPM|GH/s|%)?\s*", re.IGNORECASE)
+NOT_FINITE = {"nan": "nan", "inf": "infinite", "infinity": "infinite"}
+LONGEST_NUMBER = 40
+
+
+@dataclass(slots=True)
+class Reading:
+    """Rates in TH/s (`hashrate_ths` is the shortest window that the device reports), power at the wall in W, hottest chip in °C."""
+
+    make: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    hashrate_ths: float | None = None
+    hashrate_avg_ths: float | None = None
+    power_w: float | None = None
+    power_source: PowerSource | None = None
+    temperature_c: float | None = None
+    fan_rpm: list[int] = field(default_factory=list)
+    uptime_s: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    hardware_errors: int | None = None
+    device_time: int | None = None
+    rejected_values: dict[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+
+    def number(self, metric: str, raw: object, factor: float = 1.0) -> float | None:
+        """`raw * factor`, or None with a counted reason when it cannot be believed; absent is just None."""
+        if raw is None or raw == "":
+            return None
+        value = as_float(raw)
+        if isinstance(value, str):
+            self.rejected_values[metric] = value
+            return None
+        if value in PLACEHOLDERS.get(metric, frozenset()):
+            return None
+        value *= factor
+        low, high = RANGES[metric]
+        if not low <= value <= high:
+            self.rejected_values[metric] = "out_of_range"
+            return None
+        return round(value, 4)
+
+    def count(self, metric: str, raw: object) -> int | None:
+        value = self.number(metric, raw)
+        return None if value is None else int(value)
+
+    def hottest(self, raws: Iterable[object]) -> float | None:
+        """The highest believable temperature; placeholders and nonsense do not take part."""
+        found = [value for raw in raws if (value := self.number("temperature_c", raw)) is not None]
+        return max(found, default=None)
+
+    def fans(self, raws: Iterable[object]) -> list[int]:
+        return [int(value) for raw in raws if (value := self.number("fan_rpm", raw)) is not None]
+
+
+def as_float(raw: object) -> float | str:
+    """The number, also of a string such as "3250 W"; or the reason why there is none."""
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return "not_a_number"
+    if isinstance(raw, str):
+        text = raw.strip().lower()
+        if reason := NOT_FINITE.get(text.lstrip("+-")):
+            return reason
+        match = NUMBER.fullmatch(raw) if len(raw) <= LONGEST_NUMBER else None
+        if match is None:
+            return "not_a_number"
+        raw = match[1]
+    try:
+        value = float(raw)
+    except OverflowError:
+        return "out_of_range"
+    if math.isnan(value):
+        return "nan"
+    return "infinite" if math.isinf(value) else value
+
+
+IDLE_W = 25.0
+MOST_OF_NAMEPLATE = 1.15
+
+
+def estimate_power_w(hashrate_ths: float, efficiency_j_th: float, nameplate_w: float) -> float:
+    """Watts of a make that reports none: efficiency times hashrate, between idle and 1.15 times the nameplate.
+
+    Right to 5 to 20 %: firmware that overclocks or tunes moves the efficiency.
+    """
+    return min(max(efficiency_j_th * hashrate_ths, IDLE_W), MOST_OF_NAMEPLATE * nameplate_w)
+
+
+def estimate_where_missing(reading: Reading) -> Reading:
+    """Fill in the power from the catalogue, by the model that the machine says it is, and mark it as an estimate."""
+    if reading.power_w is not None or reading.hashrate_ths is None or reading.model is None:
+        return reading
+    spec = find_model(reading.model)
+    if spec is not None:
+        watts = estimate_power_w(reading.hashrate_ths, float(spec.efficiency_j_th), float(spec.power_w))
+        reading.power_w, reading.power_source = round(watts, 2), PowerSource.ESTIMATE
+    return reading
