@@ -105,7 +105,12 @@ if DATABASE_URL and not NO_DATABASE:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {"application_name": f"minefarm-{env.str('MINEFARM_PROCESS', default='manage')}"}
     if WEB_PROCESS:
-        DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 10, "max_size": 30, "max_lifetime": RECYCLE_S, "timeout": 10}
+        DATABASES["default"]["OPTIONS"]["pool"] = {
+            "min_size": 10,
+            "max_size": 30,
+            "max_lifetime": RECYCLE_S,
+            "timeout": 10,
+        }
     else:
         DATABASES["default"]["CONN_MAX_AGE"] = RECYCLE_S
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -189,12 +194,12 @@ CONTENT_SECURITY_POLICY = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "minefarm.api.pagination.IdCursor",
-    "EXCEPTION_HANDLER": "minefarm.api.errors.handle",
+    "DEFAULT_PAGINATION_CLASS": "minefarm.lib.paging.IdCursor",
+    "EXCEPTION_HANDLER": "minefarm.api.handle",
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -208,6 +213,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {"MinerStatusEnum": "hosting.states.MinerStatus"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "minefarm.api.describe_errors",
+    ],
 }
 
 # --- background jobs: beat sends ticks, the rows hold the future ------------------------------------------------------
