@@ -157,8 +157,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "static_root")))
 # Outside production files are served from where they lie, so that no collectstatic stands between edit and page.
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "static_root")) if PRODUCTION else None
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -196,8 +196,11 @@ def remember_identities(known: dict[int, PolledMiner], results: Iterable[PollRes
         reading = result.reading
         if reading is None:
             continue
-        identity = (reading.make, reading.model, reading.firmware, result.command_set)
-        if identity != known[result.key].identity:
+        before = known[result.key].identity
+        # Some makes tell their model when first asked, and not in the cheapest reading.
+        model = reading.model or (before[1] if before[0] == reading.make else None)
+        identity = (reading.make, model, reading.firmware, result.command_set)
+        if identity != before:
             changed.append((result.key, *identity))
     if changed:
         with transaction.atomic():

@@ -52,9 +52,14 @@ def as_document(result: PollResult) -> dict[str, Any]:
         "host": result.host,
         "port": result.port,
         "online": result.reading is not None,
-        **{name: values[name] for name in SHOWN},
+        **{name: shown(values[name]) for name in SHOWN},
         "error": result.error,
     }
+
+
+def shown(value: Any) -> Any:
+    """Two decimals are what sensors are worth; nothing known is null."""
+    return round(value, 2) if isinstance(value, float) else value if value != [] else None
 
 
 class Command(FarmCommand):
@@ -83,5 +88,5 @@ def describe(document: dict[str, Any]) -> str:
     lines = [f"{document['host']}:{document['port']} is online"]
     for name in SHOWN:
         value = document[name]
-        lines.append(f"  {name:18} {unknown if value is None or value == [] else value}")
+        lines.append(f"  {name:18} {unknown if value is None else value}")
     return "\n".join(lines)
