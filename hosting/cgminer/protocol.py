@@ -12,6 +12,7 @@ import orjson
 
 from hosting.cgminer.reading import ReadError
 
+DEFAULT_PORT = 4028
 MAX_REPLY_BYTES = 256 * 1024
 MAX_DEPTH = 32
 

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -39,11 +41,21 @@ class FarmCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            return self._execute(*args, **options)
         except CommandError as error:
             if options.get("json"):
                 self.stdout.write(json.dumps({"error": str(error)}))
             raise
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+                raise
+            raise CommandError("The database lacks tables of this version: run `manage.py migrate`.") from error
+        except OperationalError as error:
+            raise CommandError(f"The database does not answer ({str(error).strip()}): start it, or correct DATABASE_URL.") from error
 
     def emit(self, document: Mapping[str, object], text: str, *, as_json: bool) -> None:
         """Print the document, or the text for people."""

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from hosting.cgminer.client import PollResult, poll
+from hosting.cgminer.protocol import DEFAULT_PORT
 from hosting.cgminer.reading import Reading
 from minefarm.lib.command import FarmCommand
 
-DEFAULT_PORT = 4028
 TIMEOUT_S = 3.0
 SHOWN = (
     "make",
