@@ -150,7 +150,7 @@ def test_a_list_costs_three_queries_however_long(api, operator, make_miner, djan
 # --- filters and pages --------------------------------------------------------------------------------------------------
 
 
-def test_filters_narrow_the_list(api, operator, make_miner, miner_a, miner_b, client_b):
+def test_filters_narrow_the_list(api, *, operator, make_miner, miner_a, miner_b, client_b):
     south = Site.objects.create(name="South")
     moved = make_miner("X-9", site=south, status="offline", miner_model=MinerModel.objects.exclude(name="S19 Pro")[0])
     door = api(operator)
@@ -303,7 +303,7 @@ def test_a_model_without_efficiency_gets_it_from_power_and_hashrate(api, admin, 
         ({"cgminer_ip": "127.20.0.2"}, "non_field_errors"),
     ],
 )
-def test_a_value_that_cannot_be_is_named_and_nothing_changes(api, operator, miner_a, miner_b, changes, field):
+def test_a_value_that_cannot_be_is_named_and_nothing_changes(api, *, operator, miner_a, miner_b, changes, field):
     before = Miner.objects.filter(pk=miner_a.pk).values().get()
     body = json.dumps(changes).replace("Infinity", "1e400")
     response = api(operator).patch(f"/api/v1/miners/{miner_a.pk}/", body, content_type="application/json")
@@ -327,7 +327,7 @@ def test_a_body_that_is_no_object_is_400(api, operator, body):
 
 @pytest.mark.parametrize("role", ["client_a", "guest"])
 @pytest.mark.parametrize("method", ["post", "patch", "delete"])
-def test_customers_change_nothing(api, request, role, method, miner_a, site):
+def test_customers_change_nothing(api, *, request, role, method, miner_a, site):
     door = api(request.getfixturevalue(role))
     for path in (f"miners/{miner_a.pk}/", f"sites/{site.pk}/", f"models/{miner_a.miner_model_id}/"):
         url = f"/api/v1/{path if method != 'post' else path.split('/')[0] + '/'}"

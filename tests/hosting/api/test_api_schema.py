@@ -73,7 +73,7 @@ def test_the_page_of_the_schema_needs_no_inline_script_or_style(client):
 
 
 @pytest.mark.parametrize("role", ["owner", "client_a"])
-def test_answers_are_what_the_schema_says(api, request, role, schema, miner_a, make_miner, site, read, catalogue):
+def test_answers_are_what_the_schema_says(api, *, request, role, schema, miner_a, make_miner, site, read, catalogue):
     read(miner_a, TEN)
     SiteBucket.objects.create(site=site, bucket=TEN, minutes=5, samples=5, estimated_samples=0, hashrate_ths_sum=9)
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now(), seen_at=timezone.now(), hashrate_ths="1.5")

@@ -170,7 +170,7 @@ def test_an_interval_is_whole_though_the_range_cuts_it(api, operator, miner_a, r
 
 
 @pytest.mark.parametrize("resolution", ["1m", "5m", "1h", "1d"])
-def test_a_client_gets_readings_of_their_own_machines_only(api, client_a, miner_a, miner_b, read, resolution):
+def test_a_client_gets_readings_of_their_own_machines_only(api, *, client_a, miner_a, miner_b, read, resolution):
     read(miner_a, TEN)
     read(miner_b, TEN)
     found = rows(api(client_a).get(f"/api/v1/telemetry/?{HOUR}&resolution={resolution}"))
@@ -278,7 +278,7 @@ def partitions_in_plans(door, url: str) -> tuple[set[str], int]:
 
 @pytest.mark.parametrize("resolution", ["1m", "5m", "1h"])
 @pytest.mark.parametrize("narrowed", ["", "&site={site}", "&miner={miner}"])
-def test_a_range_of_an_hour_opens_one_partition(api, client_a, miner_a, read, resolution, narrowed):
+def test_a_range_of_an_hour_opens_one_partition(api, *, client_a, miner_a, read, resolution, narrowed):
     read(miner_a, TEN)
     read(miner_a, TEN + minutes(7))
     door = api(client_a)
