@@ -10,7 +10,7 @@ from typing import cast
 from hosting.cgminer.dialects import generic, identify
 from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused
 from hosting.cgminer.protocol import MAX_REPLY_BYTES, Document, ProtocolError, decode_reply, encode_request
-from hosting.cgminer.reading import Reading, ReadError, estimate_where_missing
+from hosting.cgminer.reading import ReadError, Reading, estimate_where_missing
 
 # A poller never sends anything else; commands that change a machine live elsewhere.
 READ_ONLY = frozenset({"summary", "stats", "devs", "version", "devdetails"})
@@ -212,7 +212,7 @@ class _Conversation:
 
 def members(document: Document, commands: Sequence[str]) -> dict[str, Fields]:
     """The replies inside a joined one; empty when the firmware did not join."""
-    found = {}
+    found: dict[str, Fields] = {}
     for command in commands:
         member = document.get(command)
         if isinstance(member, list) and member:

@@ -1,0 +1,7 @@
+"""Simulated miners that speak the real protocols over real TCP, on loopback only."""
+
+from hosting.cgminer.simulator.farm import SimulatedFarm
+from hosting.cgminer.simulator.machine import Phase, SimulatedMiner
+from hosting.cgminer.simulator.plan import FAULTS, FarmPlan, addresses, build_farm, parse_fault
+
+__all__ = ["FAULTS", "FarmPlan", "Phase", "SimulatedFarm", "SimulatedMiner", "addresses", "build_farm", "parse_fault"]

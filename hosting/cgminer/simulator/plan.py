@@ -1,0 +1,153 @@
+"""Which machines a simulated farm has: makes, models, addresses and faults, the same for the same plan."""
+
+import ipaddress
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count as count_up
+
+from hosting.catalogue import CATALOGUE, ModelSpec
+from hosting.cgminer.simulator.machine import Fault, SimulatedMiner, Traits
+
+FAULTS: tuple[str, ...] = tuple(Fault)
+MAKES = {"Bitmain": "Antminer", "MicroBT": "Whatsminer", "Canaan": "Generic"}
+MAKE_WEIGHTS = {"Bitmain": 12, "MicroBT": 6, "Canaan": 2}
+MAX_PORT = 65_535
+CGMINER_PORT = 4028
+WEB_PORT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class FarmPlan:
+    """A farm to be. `faults` gives the share of machines with each fault; a machine has one fault at most.
+
+    With `ports`, machines have consecutive ports of one address, else consecutive addresses with one port. `web_port` is
+    the (first) port of the Antminers' web interface: None for 80, 0 for none.
+    """
+
+    count: int
+    host: str = "127.10.0.1"
+    port: int = CGMINER_PORT
+    seed: int = 1
+    faults: Mapping[str, float] = field(default_factory=dict)
+    ports: bool = False
+    web_port: int | None = 0
+    speed: float = 1.0
+
+
+def parse_fault(text: str) -> tuple[str, float]:
+    """`hang=0.05` to its name and share; raises ValueError."""
+    name, separator, share = text.partition("=")
+    if name not in FAULTS:
+        raise ValueError(f"There is no fault {name!r}. Choose from {', '.join(FAULTS)}.")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if not separator or not 0 <= value <= 1:
+        raise ValueError(f"{text!r} needs a share from 0 to 1, e.g. {name}=0.05.")
+    return name, value
+
+
+def addresses(count: int, host: str, port: int, *, ports: bool = False) -> list[tuple[str, int]]:
+    """So many loopback addresses from the first on, those that end in .0 or .255 left out; or so many ports of one.
+
+    Raises ValueError when the first is not loopback or there are not so many.
+    """
+    first = ipaddress.ip_address(host)
+    if first.version != 4 or not first.is_loopback:
+        raise ValueError(f"{host} is not in 127.0.0.0/8: simulated machines live on loopback only.")
+    if not 1 <= port <= MAX_PORT or (ports and port + count - 1 > MAX_PORT):
+        raise ValueError(f"{count} ports from {port} on are more than there are: choose a lower port.")
+    if ports:
+        return [(host, port + number) for number in range(count)]
+    return [(address, port) for address in _from(first, count)]
+
+
+def _from(first: ipaddress.IPv4Address, count: int) -> Iterator[str]:
+    found = 0
+    for number in count_up(int(first)):
+        if found == count:
+            return
+        address = ipaddress.IPv4Address(number)
+        if not address.is_loopback:
+            raise ValueError(f"There are no {count} loopback addresses from {first} on: choose a lower first address.")
+        if number & 0xFF not in {0, 255}:
+            found += 1
+            yield str(address)
+
+
+def build_farm(
+    count: int,
+    host: str = "127.10.0.1",
+    port: int = CGMINER_PORT,
+    seed: int = 1,
+    faults: Mapping[str, float] | None = None,
+    *,
+    ports: bool = False,
+    web_port: int | None = 0,
+    speed: float = 1.0,
+) -> list[SimulatedMiner]:
+    """The machines of a plan, the same each time; raises ValueError when the plan cannot be."""
+    on_ports = ports or host == "127.0.0.1"
+    return build(FarmPlan(count, host, port, seed, faults or {}, on_ports, web_port, speed))
+
+
+def build(plan: FarmPlan) -> list[SimulatedMiner]:
+    places = addresses(plan.count, plan.host, plan.port, ports=plan.ports)
+    ill = _fault_of_each(plan)
+    by_maker = {maker: [spec for spec in CATALOGUE if spec.manufacturer == maker] for maker in MAKE_WEIGHTS}
+    rng = random.Random(f"{plan.seed} {plan.host} {plan.port}")  # noqa: S311 a farm, not a secret
+    makers = rng.choices(list(MAKE_WEIGHTS), list(MAKE_WEIGHTS.values()), k=plan.count)
+    return [
+        _build_miner(plan, number, place, rng.choice(by_maker[maker]), rng=rng, fault=ill.get(number))
+        for number, (place, maker) in enumerate(zip(places, makers, strict=True))
+    ]
+
+
+def _build_miner(
+    plan: FarmPlan, number: int, place: tuple[str, int], spec: ModelSpec, *, rng: random.Random, fault: str | None
+) -> SimulatedMiner:
+    make = MAKES[spec.manufacturer]
+    old_firmware = rng.random() < 0.5  # stock S19 firmware: takes no joined commands
+    web_port = _web_port(plan, number) if make == "Antminer" else None
+    return SimulatedMiner(
+        number=number,
+        host=place[0],
+        port=place[1],
+        make=make,
+        model=spec,
+        serial=f"{make[0]}SIM{rng.randrange(16**6):06X}{number:05d}",
+        mac="02:" + ":".join(f"{byte:02X}" for byte in (*rng.randbytes(2), *number.to_bytes(3, "big"))),
+        traits=Traits.drawn(spec, rng),
+        fault=fault,
+        web_port=web_port,
+        joins=not (make == "Antminer" and old_firmware),
+        old_firmware=old_firmware,
+        speed=plan.speed,
+    )
+
+
+def _web_port(plan: FarmPlan, number: int) -> int | None:
+    if plan.web_port == 0:
+        return None
+    if plan.ports:  # one address has one port 80
+        return None if plan.web_port is None else plan.web_port + number
+    return plan.web_port or WEB_PORT
+
+
+def _fault_of_each(plan: FarmPlan) -> dict[int, str]:
+    """Which machines are ill, at random but exactly so many of each; a share above zero makes one at least."""
+    unknown = [name for name in plan.faults if name not in FAULTS]
+    if unknown:
+        raise ValueError(f"There is no fault {unknown[0]!r}. Choose from {', '.join(FAULTS)}.")
+    names = [
+        name
+        for name, share in plan.faults.items()
+        if share > 0
+        for _ in range(max(1, round(share * plan.count)))
+    ]
+    if len(names) > plan.count:
+        raise ValueError("The faults' shares add up to more than the whole farm.")
+    rng = random.Random(f"faults {plan.seed}")  # noqa: S311 a farm, not a secret
+    return dict(zip(rng.sample(range(plan.count), len(names)), names, strict=True))
