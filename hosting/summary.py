@@ -123,7 +123,7 @@ def last_sweeps(site_id: int, *, count: int = 30) -> list[TelemetrySweep]:
 def newest_sweeps() -> dict[int, TelemetrySweep]:
     """Each site's last sweep within a day, by site id."""
     recent = TelemetrySweep.objects.filter(minute__gt=timezone.now() - timedelta(days=1))
-    return {sweep.site_id: sweep for sweep in recent.order_by("site", "-minute").distinct("site")}
+    return {sweep.site_id: sweep for sweep in recent.order_by("site_id", "-minute").distinct("site_id")}
 
 
 class SiteLine(TypedDict):

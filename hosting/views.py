@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import actor, staff_required
 from hosting import summary
 from hosting.models import Miner, OperationLog, Site
+from hosting.states import MinerStatus
 from hosting.telemetry import series
 
 PAGE_SIZE = 50
@@ -52,6 +53,8 @@ def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, An
         "querystring": query.urlencode(),
         "table_url": request.path,
         "show_client": actor(request).is_staff,
+        "statuses": MinerStatus.choices,
+        "nav": "miners",
     }
 
 
@@ -62,6 +65,7 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
     miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related("identity"), pk=pk)
     identity = getattr(miner, "identity", None)
     context = {
+        "nav": "miners",
         "miner": {
             **summary.line(miner, timezone.now()),
             "purchase_date": miner.purchase_date,
@@ -81,7 +85,9 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
 @staff_required
 def site_list(request: HttpRequest) -> HttpResponse:
     return render(
-        request, "hosting/site_list.html", {"rows": summary.site_lines(Site.objects.for_user(actor(request)))}
+        request,
+        "hosting/site_list.html",
+        {"nav": "sites", "rows": summary.site_lines(Site.objects.for_user(actor(request)))},
     )
 
 
@@ -97,6 +103,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
     sweeps = summary.last_sweeps(site.pk)
     figures = summary.summarise(miners)
     context |= {
+        "nav": "sites",
         "site": site,
         "summary": figures,
         "load_percent": summary.load_percent(

@@ -19,5 +19,5 @@ class AdminContentSecurityPolicy:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if request.path.startswith(self.admin_path):
-            response._csp_update = ADMIN_DIRECTIVES  # type: ignore[attr-defined]  # noqa: SLF001  django-csp's own hook
+            response._csp_replace = ADMIN_DIRECTIVES  # type: ignore[attr-defined]  # noqa: SLF001  django-csp's own hook
         return response

@@ -110,6 +110,10 @@ class TelemetrySweep(models.Model):
     def __str__(self) -> str:
         return f"sweep of site {self.site_id} at {self.minute:%Y-%m-%d %H:%M}"
 
+    @property
+    def failed_count(self) -> int:
+        return sum(self.failed.values())
+
 
 class Bucket(models.Model):
     """Five minutes of a group of machines, as sums, so that sweeps can add to it and groups can be added up.

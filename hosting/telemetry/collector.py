@@ -197,9 +197,9 @@ def remember_identities(known: dict[int, PolledMiner], results: Iterable[PollRes
         if reading is None:
             continue
         before = known[result.key].identity
-        # Some makes tell their model when first asked, and not in the cheapest reading.
-        model = reading.model or (before[1] if before[0] == reading.make else None)
-        identity = (reading.make, model, reading.firmware, result.command_set)
+        # Some makes tell their model and firmware when first asked, and not in the cheapest reading.
+        model, firmware = before[1:3] if before[0] == reading.make else (None, None)
+        identity = (reading.make, reading.model or model, reading.firmware or firmware, result.command_set)
         if identity != before:
             changed.append((result.key, *identity))
     if changed:

@@ -14,7 +14,12 @@ pytestmark = pytest.mark.django_db
 
 
 def read(site: Site, *miners: Miner, error: str | None = None, minutes_ago: int = 0, **values: object) -> None:
-    reading = {"hashrate_centi_ths": 11_057, "power_centi_w": 326_182, "temperature_centi_c": 7_800, "power_estimated": True}
+    reading = {
+        "hashrate_centi_ths": 11_057,
+        "power_centi_w": 326_182,
+        "temperature_centi_c": 7_800,
+        "power_estimated": True,
+    }
     rows = [Row(miner.pk, miner.client_id, error, **({} if error else reading | values)) for miner in miners]
     store_sweep(SweepFacts(site.pk, database_minute() - timedelta(minutes=minutes_ago), {}, 1.0, 0.2), rows)
 
@@ -106,7 +111,9 @@ def test_the_table_narrows_by_text_status_and_site(client, operator, site, make_
         assert unseen not in html, query
 
 
-@pytest.mark.parametrize("query", ["status=nonsense", "site=abc", "site=99999999999999999999", "site=²", "page=zzz", "q=%00", "page=-1"])
+@pytest.mark.parametrize(
+    "query", ["status=nonsense", "site=abc", "site=99999999999999999999", "site=²", "page=zzz", "q=%00", "page=-1"]
+)
 def test_nonsense_in_the_address_bar_is_no_error(client, operator, miner_a, query):
     client.force_login(operator)
     page(client, f"/miners/?{query}")
@@ -133,7 +140,7 @@ def test_the_pages_cost_the_same_queries_however_many_machines(client, client_a,
     Site.objects.bulk_create(Site(name=f"Site {number}") for number in range(10))
     read(site, *many, minutes_ago=1)
     assert cost() == few
-    assert few == {"dashboard": 6, "table": 4, "sites": 4, "site": 8}
+    assert few == {"dashboard": 6, "table": 4, "sites": 4, "site": 7}
 
 
 def test_hostile_text_is_shown_as_text(client, operator, site, make_miner):

@@ -54,7 +54,8 @@ def test_a_sweep_stores_every_machine_of_every_make(site, farm_of):
         nameplate = float(machine.model.hashrate_ths)
         assert 0.8 * nameplate < float(latest.hashrate_ths) < 1.2 * nameplate, machine.serial
         assert 40 < latest.temperature_c < 100, machine.serial
-        assert latest.power_estimated is (machine.make == "Antminer") or latest.power_w is None
+        assert latest.power_estimated is (machine.make != "Whatsminer")
+        assert 0.9 * float(machine.model.power_w) < float(latest.power_w) < 1.2 * float(machine.model.power_w)
     site.refresh_from_db()
     assert (site.total_miners, site.active_miners) == (60, 60)
 
@@ -71,7 +72,9 @@ def test_the_second_sweep_asks_each_machine_in_the_cheapest_way(site, farm_of):
 
 def test_faulty_machines_cost_themselves_and_nobody_else(site, farm_of, settings):
     settings.TELEMETRY_POLL_TIMEOUT_S = 1.0
-    machines = farm_of(50, 2, "--fault", "hang=0.1", "--fault", "refuse=0.04", "--fault", "drip=0.04", "--fault", "garbage=0.04")
+    machines = farm_of(
+        50, 2, "--fault", "hang=0.1", "--fault", "refuse=0.04", "--fault", "drip=0.04", "--fault", "garbage=0.04"
+    )
     faulty = [machine.fault for machine in machines if machine.fault]
     started = time.monotonic()
     report = sweep_site(site)
@@ -108,7 +111,11 @@ def test_a_sweep_killed_in_the_middle_leaves_a_whole_minute_or_none(site, farm_o
     environment = os.environ | {"DATABASE_URL": database_url(), "TELEMETRY_POLL_TIMEOUT_S": "1"}
     for delay_s in (0.6, 0.9, 1.2, 1.5, 1.8, 2.1):
         process = subprocess.Popen(
-            [*MANAGE, "collect_telemetry", "--json"], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*MANAGE, "collect_telemetry", "--json"],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(delay_s)
         process.send_signal(signal.SIGKILL)
@@ -154,7 +161,10 @@ def test_the_simulator_registers_its_machines_in_a_site_that_it_makes(catalogue,
     try:
         with simulated_fleet(15, network(6), *arguments) as document:
             assert document["registered"] == {
-                "site": "Fresh", "site_id": Site.objects.get().pk, "added": 15, "updated": 0,
+                "site": "Fresh",
+                "site_id": Site.objects.get().pk,
+                "added": 15,
+                "updated": 0,
             }
             assert Miner.objects.polled().filter(site__name="Fresh").count() == 15
             assert sweep_site(Site.objects.get()).stored == 15

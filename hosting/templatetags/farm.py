@@ -1,0 +1,30 @@
+"""How pages write numbers and times: unknown is a dash, never zero."""
+
+from decimal import Decimal
+
+from django import template
+
+register = template.Library()
+UNKNOWN = "–"
+
+
+@register.filter
+def num(value: Decimal | float | str | None, decimals: int = 0) -> str:
+    """With thousands separators and so many decimals."""
+    # A variable that a template does not find is ''.
+    return UNKNOWN if value is None or isinstance(value, str) else f"{value:,.{decimals}f}"
+
+
+@register.filter
+def known(value: object) -> object:
+    return UNKNOWN if value is None or value == "" else value
+
+
+@register.filter
+def uptime(seconds: int | str | None) -> str:
+    """Days and hours, or hours and minutes of a younger machine."""
+    if seconds is None or seconds == "":
+        return UNKNOWN
+    days, rest = divmod(int(seconds), 86_400)
+    hours, minutes = rest // 3600, rest % 3600 // 60
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"

@@ -1,0 +1,105 @@
+// Charts of <figure data-chart-url>: hashrate and power over time. A gap in the data is a gap in the line.
+(() => {
+  "use strict";
+  const HEIGHT = 200;
+  const UNITS = {
+    hashrate_ths: [[1e6, "EH/s"], [1e3, "PH/s"], [1, "TH/s"]],
+    power_kw: [[1e3, "MW"], [1, "kW"]],
+  };
+  const TITLES = { hashrate_ths: "Hashrate", power_kw: "Power" };
+  const COLOURS = { hashrate_ths: "#2f9e5f", power_kw: "#d9822b" };
+  const charts = [];
+
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const finite = (values) => values.filter((value) => value !== null);
+  const unitFor = (metric, values) => {
+    const top = Math.max(0, ...finite(values));
+    return UNITS[metric].find(([size]) => top >= size) || UNITS[metric].at(-1);
+  };
+  const digits = (value) => (value >= 100 ? 0 : value >= 10 ? 1 : 2);
+  const show = (value, unit) => (value === null || value === undefined ? "–" : `${value.toFixed(digits(value))} ${unit}`);
+
+  function draw(figure, data, metric) {
+    const [size, unit] = unitFor(metric, data[metric]);
+    const values = data[metric].map((value) => (value === null ? null : value / size));
+    const known = finite(values);
+    const panel = document.createElement("div");
+    panel.className = "farm-chart-panel";
+    const heading = document.createElement("h3");
+    heading.className = "farm-chart-title";
+    heading.textContent = `${TITLES[metric]}, ${unit}`;
+    const latest = document.createElement("span");
+    latest.className = "farm-chart-latest";
+    heading.append(latest);
+    panel.append(heading);
+    figure.append(panel);
+    if (!known.length) {
+      const empty = document.createElement("p");
+      empty.className = "text-secondary farm-chart-empty";
+      empty.textContent = "No reading in this time.";
+      panel.append(empty);
+      return;
+    }
+    const axis = { stroke: style("--tblr-secondary"), grid: { stroke: style("--tblr-border-color"), width: 1 }, ticks: { show: false } };
+    const options = {
+      width: panel.clientWidth,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { y: false },
+      scales: { x: { time: true, range: [data.t[0], data.t.at(-1)] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
+      axes: [axis, { ...axis, size: 56 }],
+      series: [{}, { stroke: COLOURS[metric], width: 2, fill: `${COLOURS[metric]}22`, spanGaps: false, points: { size: 5 } }],
+      hooks: {
+        setCursor: [(plot) => {
+          const at = plot.cursor.idx;
+          if (at === null || at === undefined) { latest.textContent = ""; return; }
+          const moment = new Date(data.t[at] * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+          latest.textContent = ` ${moment}: ${values[at] === null ? "no reading" : show(values[at], unit)}`;
+        }],
+      },
+    };
+    charts.push({ panel, plot: new uPlot(options, [data.t, values], panel) });
+    panel.append(table(metric, unit, known));
+  }
+
+  // What the line shows, for those who do not see it.
+  function table(metric, unit, known) {
+    const list = document.createElement("table");
+    list.className = "visually-hidden";
+    const caption = list.createCaption();
+    caption.textContent = `${TITLES[metric]} over the last 24 hours`;
+    const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
+    for (const [name, value] of [["latest", known.at(-1)], ["mean", mean], ["lowest", Math.min(...known)], ["highest", Math.max(...known)]]) {
+      const row = list.insertRow();
+      const head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = name;
+      row.append(head);
+      row.insertCell().textContent = show(value, unit);
+    }
+    return list;
+  }
+
+  async function load(figure) {
+    const note = figure.querySelector("[data-chart-note]");
+    try {
+      const answer = await fetch(figure.dataset.chartUrl, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const data = await answer.json();
+      figure.querySelectorAll(".farm-chart-panel").forEach((panel) => panel.remove());
+      for (const metric of Object.keys(UNITS)) draw(figure, data, metric);
+      const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      note.textContent = `Means of ${data.step_s / 60} minutes, times in ${zone}; a gap means no reading.`
+        + (data.power_estimated ? " Power is estimated for machines that do not report it." : "");
+    } catch (error) {
+      note.textContent = `The chart could not be loaded (${error.message}). Reload the page to try again.`;
+    }
+  }
+
+  const figures = () => document.querySelectorAll("figure[data-chart-url]");
+  const reload = () => { charts.length = 0; figures().forEach(load); };
+  document.addEventListener("DOMContentLoaded", reload);
+  document.addEventListener("farm:theme", reload);
+  setInterval(() => { if (!document.hidden) reload(); }, 300000);
+  addEventListener("resize", () => charts.forEach(({ panel, plot }) => plot.setSize({ width: panel.clientWidth, height: HEIGHT })));
+})();
