@@ -9,13 +9,24 @@ from typing import cast
 
 from hosting.cgminer.dialects import generic, identify
 from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused
-from hosting.cgminer.protocol import MAX_REPLY_BYTES, Document, ProtocolError, decode_reply, encode_request
+from hosting.cgminer.protocol import (
+    MAX_REPLY_BYTES,
+    Document,
+    ProtocolError,
+    decode_reply,
+    encode_request,
+    may_be_whole,
+)
 from hosting.cgminer.reading import ReadError, Reading, estimate_where_missing
 
 # A poller never sends anything else; commands that change a machine live elsewhere.
 READ_ONLY = frozenset({"summary", "stats", "devs", "version", "devdetails"})
 JOINED = "summary+stats"
+# Nothing is gained by asking such a machine in another way.
+SILENT = frozenset({ReadError.TIMEOUT, ReadError.REFUSED})
+OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN}
+MAX_TRIES = 4
 RESERVED_FILES = 64  # descriptors that the process needs beside its sockets
 
 
@@ -49,6 +60,7 @@ class _Exchange(asyncio.Protocol):
         self.request = request
         self.done = done
         self.buffer = bytearray()
+        self.tries = 0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,26 +71,35 @@ class _Exchange(asyncio.Protocol):
         self.buffer += data
         if len(self.buffer) > MAX_REPLY_BYTES:
             self.fail(ReadError.TOO_BIG)
-        elif data[-1] == 0:
-            # A NUL ends the reply, unless the firmware put one into its middle: then it is no JSON yet, and more follows.
-            self.finish(last_word=False)
+        elif data[-1] == 0 and may_be_whole(self.buffer):
+            self.try_to_finish()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self.finish(last_word=True)
-
-    def finish(self, *, last_word: bool) -> None:
-        if self.done.done():
-            return
-        if not self.buffer:
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.buffer or (exc is not None and not self.buffer.rstrip().endswith(b"}")):
             self.fail(ReadError.CLOSED)
+        else:
+            self.finish()
+
+    def try_to_finish(self) -> None:
+        """A NUL ends the reply, unless the firmware put one into its middle: then it is cut short, and more follows."""
+        self.tries += 1
+        if self.tries > MAX_TRIES:  # a device that sends NULs without end must not keep the whole sweep decoding
+            self.fail(ReadError.BAD_JSON)
             return
         try:
-            document = decode_reply(bytes(self.buffer))
-        except ProtocolError as error:
-            if last_word:
-                self.fail(error.reason)
+            reply = decode_reply(bytes(self.buffer))
+        except ProtocolError:
             return
-        self.done.set_result(document)
+        if "truncated" not in reply[1] and not self.done.done():
+            self.done.set_result(reply)
+
+    def finish(self) -> None:
+        if self.done.done():
+            return
+        try:
+            self.done.set_result(decode_reply(bytes(self.buffer)))
+        except ProtocolError as error:
+            self.fail(error.reason)
 
     def fail(self, reason: ReadError) -> None:
         if not self.done.done():
@@ -88,7 +109,7 @@ class _Exchange(asyncio.Protocol):
 async def exchange(host: str, port: int, request: bytes, deadline: float) -> tuple[Document, tuple[str, ...]]:
     """Send one request and return its document and repairs; `deadline` is by the loop's clock, for the whole exchange.
 
-    Raises ProtocolError.
+    Raises ProtocolError, and OSError when this process has too many files open.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Document, tuple[str, ...]]] = loop.create_future()
@@ -102,9 +123,12 @@ async def exchange(host: str, port: int, request: bytes, deadline: float) -> tup
     except ConnectionRefusedError:
         raise ProtocolError(ReadError.REFUSED) from None
     except OSError as error:
+        if error.errno in OUT_OF_FILES:  # our own fault: it must not look like thousands of dead machines
+            raise
         raise ProtocolError(ReadError.TIMEOUT if error.errno in UNREACHABLE else ReadError.CLOSED) from None
     finally:
-        done.cancel()
+        if not done.cancel() and not done.cancelled():
+            done.exception()  # looked at, so that asyncio does not log it as forgotten
         if protocol.transport is not None:
             protocol.transport.abort()
 
@@ -150,7 +174,7 @@ class _Conversation:
             try:
                 reading = await self.ask_as_before(remembered)
             except ProtocolError as error:
-                if error.reason is not ReadError.BAD_JSON:
+                if error.reason in SILENT:
                     raise
                 reading = None
             if reading is not None:
@@ -161,14 +185,15 @@ class _Conversation:
     async def ask_as_before(self, requests: Sequence[str]) -> Reading | None:
         """The reading, or None when the machine no longer answers as it did."""
         for request in requests:
-            if not await self.ask(request):
+            await self.ask(request)
+            if any(command not in self.replies for command in request.split("+")):
                 return None
         reading = self.parse()
         return reading if usable(reading) else None
 
     async def get_acquainted(self) -> tuple[Reading, str]:
         """Find out what it is and which requests give everything; raises ProtocolError(UNSUPPORTED) when nothing does."""
-        joins = await self.ask(JOINED)
+        joins = await self.ask_kindly(JOINED)
         if not joins and not await self.ask("summary"):
             await self.ask("version")
         dialect = identify(self.replies)
@@ -184,13 +209,14 @@ class _Conversation:
         answered = [command for command in dialect.NEEDS if command in self.replies]
         return reading, ("+" if joins else ",").join(answered)
 
-    async def ask_kindly(self, command: str) -> None:
-        """Ask for what would be good to have: a device that drops the line at an unknown command is still read."""
+    async def ask_kindly(self, request: str) -> bool:
+        """Ask for what would be good to have: a device that drops the line or stammers at it is still read."""
         try:
-            await self.ask(command)
+            return await self.ask(request)
         except ProtocolError as error:
-            if error.reason is ReadError.TIMEOUT:
+            if error.reason in SILENT:
                 raise
+            return False
 
     async def ask(self, request: str) -> bool:
         """Send one request, joined or single, and keep what answers; False when the device refuses it."""

@@ -4,13 +4,12 @@ Firmware in the field writes JSON with faults of many kinds. What is well-formed
 short list of named repairs, and what is still no JSON object is refused.
 """
 
-import re
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from hosting.cgminer.reading import ReadError
+from hosting.cgminer.repair import Unrepairable, repair
 
 DEFAULT_PORT = 4028
 MAX_REPLY_BYTES = 256 * 1024
@@ -33,101 +32,57 @@ def encode_request(command: str, parameter: str | None = None) -> bytes:
 
 
 def decode_reply(raw: bytes) -> tuple[Document, tuple[str, ...]]:
-    """The reply's document and the names of the repairs that it needed. Raises ProtocolError(BAD_JSON), nothing else."""
+    """The reply's document and the names of the repairs that it needed.
+
+    Values that are no finite numbers become the texts "nan" and "inf", for the reader to count; of equal keys the last wins.
+    Raises ProtocolError, nothing else, whatever the bytes.
+    """
+    if len(raw) > MAX_REPLY_BYTES:
+        raise ProtocolError(ReadError.TOO_BIG)
     body = raw.strip(b"\0 \t\r\n")
-    document = _loads(body)
-    if document is not None:
-        return document, ()
-    return _repaired(body)
-
-
-def _loads(body: bytes | str) -> Document | None:
+    repairs: tuple[str, ...] = ()
     try:
         document = orjson.loads(body)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        return None
-    return document if isinstance(document, dict) and _depth(document) <= MAX_DEPTH else None
+    except orjson.JSONDecodeError:
+        document, repairs = _repaired(body)
+    if not isinstance(document, dict) or _too_deep(body, document):
+        raise ProtocolError(ReadError.BAD_JSON)
+    return document, repairs
 
 
-def _depth(value: object, limit: int = MAX_DEPTH + 1) -> int:
-    """How deeply nested the value is, looked at no further than the limit."""
-    level: list[object] = [value]
-    for depth in range(limit):
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-        if not level:
-            return depth
-    return limit
-
-
-def _regex(pattern: str, replacement: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern, re.IGNORECASE)
-    return lambda text: compiled.sub(replacement, text)
-
-
-CLOSERS = {"{": "}", "[": "]"}
-
-
-def _close_open_brackets(text: str) -> str:
-    """The text cut after its last whole value, with what is open closed."""
-    stack: list[str] = []
-    end, open_then = 0, ""
-    quoted = escaped = False
-    for position, character in enumerate(text):
-        if quoted:
-            quoted = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            quoted = True
-        elif character in CLOSERS:
-            stack.append(CLOSERS[character])
-        elif character in "}]":
-            if not stack or stack.pop() != character:
-                return text
-            end, open_then = position + 1, "".join(reversed(stack))
-        elif character == ",":
-            end, open_then = position, "".join(reversed(stack))
-        if len(stack) > MAX_DEPTH:
-            return text
-    return text[:end] + open_then if stack else text
-
-
-# In order; each is tried on top of those before it. Seen in the field, by firmware of several makes.
-REPAIRS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("nul", lambda text: text.replace("\0", "")),
-    ("control", _regex(r"[\x01-\x1f]+", " ")),
-    ("leading_comma", _regex(r"^\s*,+|(?<=[{\[])\s*,+", "")),
-    ("missing_comma", _regex(r"(?<=[}\]])\s*(?=[{\[])|(?<=[}\]])\s*(?=\"[\w %.]+\"\s*:)", ",")),
-    ("missing_quote_comma", _regex(r"(?<=[^:,{\[\s\\])\"\s*\"(?=[\w %.]+\"\s*:)", '","')),
-    ("not_finite", _regex(r"(?<=[:,\[])\s*([-+]?(?:nan|inf(?:inity)?))(?=\s*[,}\]])", r'"\1"')),
-    ("huge_exponent", _regex(r"(?<=[:,\[])\s*-?\d+(?:\.\d+)?e\+?\d{3,}(?=\s*[,}\]])", '"inf"')),
-    ("trailing_comma", _regex(r",+\s*(?=[}\]])", "")),
-    ("truncated", _close_open_brackets),
-)
+def may_be_whole(reply: bytearray) -> bool:
+    """Whether a reply that just received a NUL can be complete: some firmware puts NULs into the middle of an object."""
+    text = reply.rstrip(b"\0 \t\r\n")
+    return text.endswith(b"}") or not text.startswith(b"{")
 
 
 def _repaired(body: bytes) -> tuple[Document, tuple[str, ...]]:
-    used = []
+    names: list[str] = []
     try:
         text = body.decode()
     except UnicodeDecodeError:
         text = body.decode("latin-1")
-        used.append("latin1")
-    if not text.lstrip(", \0\t\r\n").startswith("{"):  # plain text, HTML, a list: no repair makes a reading of it
+        names.append("latin1")
+    if "\0" in text:
+        text = text.replace("\0", "")
+        names.append("nul")
+    if not text.lstrip(", \t\r\n").startswith("{"):  # plain text, HTML, a list: no repair makes a reading of it
         raise ProtocolError(ReadError.BAD_JSON)
-    document = _loads(text) if used else None
-    for name, repair in REPAIRS:
-        if document is not None:
-            break
-        mended = repair(text)
-        if mended != text:
-            text = mended
-            used.append(name)
-            document = _loads(text)
-    if document is None:
-        raise ProtocolError(ReadError.BAD_JSON)
-    return document, tuple(used)
+    try:
+        text, mended = repair(text, max_depth=MAX_DEPTH)
+        return orjson.loads(text), (*names, *mended)
+    except (Unrepairable, orjson.JSONDecodeError):
+        raise ProtocolError(ReadError.BAD_JSON) from None
+
+
+def _too_deep(body: bytes, document: Document) -> bool:
+    # Depth takes as many brackets, and counting them is far cheaper than walking the document.
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH and _deeper_than(document, MAX_DEPTH)
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_deeper_than(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return levels == 0 or any(_deeper_than(item, levels - 1) for item in value)
+    return False

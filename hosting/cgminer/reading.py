@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from hosting.catalogue import find_model
 
@@ -46,7 +47,7 @@ LONGEST_NUMBER = 40
 
 @dataclass(slots=True)
 class Reading:
-    """Rates in TH/s (`hashrate_ths` is the shortest window that the device reports), power at the wall in W, hottest chip in °C."""
+    """Rates in TH/s (`hashrate_ths` is the shortest window that is reported), power at the wall in W, hottest chip in °C."""
 
     make: str | None = None
     model: str | None = None
@@ -69,18 +70,18 @@ class Reading:
         """`raw * factor`, or None with a counted reason when it cannot be believed; absent is just None."""
         if raw is None or raw == "":
             return None
-        value = as_float(raw)
+        value = raw if type(raw) is float or type(raw) is int else as_float(raw)
         if isinstance(value, str):
             self.rejected_values[metric] = value
             return None
-        if value in PLACEHOLDERS.get(metric, frozenset()):
+        if metric in PLACEHOLDERS and value in PLACEHOLDERS[metric]:
             return None
-        value *= factor
+        scaled = value * factor
         low, high = RANGES[metric]
-        if not low <= value <= high:
+        if not low <= scaled <= high:
             self.rejected_values[metric] = "out_of_range"
             return None
-        return round(value, 4)
+        return round(scaled, 4)
 
     def count(self, metric: str, raw: object) -> int | None:
         value = self.number(metric, raw)
@@ -88,8 +89,18 @@ class Reading:
 
     def hottest(self, raws: Iterable[object]) -> float | None:
         """The highest believable temperature; placeholders and nonsense do not take part."""
-        found = [value for raw in raws if (value := self.number("temperature_c", raw)) is not None]
-        return max(found, default=None)
+        low, high = RANGES["temperature_c"]
+        unknown = PLACEHOLDERS["temperature_c"]
+        best: float | None = None
+        for raw in raws:
+            value: float | None
+            if type(raw) is int and low <= raw <= high:  # nearly all of them, and there are 20 in a reply
+                value = None if raw in unknown else float(raw)
+            else:
+                value = self.number("temperature_c", raw)
+            if value is not None and (best is None or value > best):
+                best = value
+        return best
 
     def fans(self, raws: Iterable[object]) -> list[int]:
         return [int(value) for raw in raws if (value := self.number("fan_rpm", raw)) is not None]
@@ -132,8 +143,15 @@ def estimate_where_missing(reading: Reading) -> Reading:
     """Fill in the power from the catalogue, by the model that the machine says it is, and mark it as an estimate."""
     if reading.power_w is not None or reading.hashrate_ths is None or reading.model is None:
         return reading
-    spec = find_model(reading.model)
-    if spec is not None:
-        watts = estimate_power_w(reading.hashrate_ths, float(spec.efficiency_j_th), float(spec.power_w))
-        reading.power_w, reading.power_source = round(watts, 2), PowerSource.ESTIMATE
+    promised = _promised(reading.model)
+    if promised is not None:
+        reading.power_w = round(estimate_power_w(reading.hashrate_ths, *promised), 2)
+        reading.power_source = PowerSource.ESTIMATE
     return reading
+
+
+@lru_cache(maxsize=1024)
+def _promised(model: str) -> tuple[float, float] | None:
+    """J/TH and nameplate W of the model."""
+    spec = find_model(model)
+    return None if spec is None else (float(spec.efficiency_j_th), float(spec.power_w))

@@ -31,7 +31,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _SURROGATE_PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(
-    rf"""\\(?P<good>["\\/bfnrt]|{_SURROGATE_PAIR}|u(?![dD][89a-fA-F])[0-9a-fA-F]{{4}})|\\u[0-9a-fA-F]{{4}}|\\.""", re.DOTALL
+    rf"""\\(?P<good>["\\/bfnrt]|{_SURROGATE_PAIR}|u(?![dD][89a-fA-F])[0-9a-fA-F]{{4}})|\\u[0-9a-fA-F]{{4}}|\\.""",
+    re.DOTALL,
 )
 # What may stand at the end of a text that was cut: the beginning of a string, a word or a number, or nothing.
 _UNFINISHED = re.compile(r'"|[\w.+-]*\Z')

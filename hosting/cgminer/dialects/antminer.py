@@ -1,7 +1,8 @@
-"""Bitmain's stock firmware (bmminer). Reports no power; `temp2_N` and `temp_chipN` are chips, `tempN` and `temp_pcbN` the board."""
+"""Bitmain's stock firmware (bmminer). Reports no power. `temp2_N` and `temp_chipN` are chips, `tempN`, `temp_pcbN` boards."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from hosting.cgminer.dialects.rates import set_counters, set_rates
 from hosting.cgminer.dialects.sections import Fields, Replies, entries, first, text
@@ -11,10 +12,13 @@ MAKE = "Antminer"
 NEEDS = ("summary", "stats")
 ASKS_ONCE: tuple[str, ...] = ()
 
-CHIP_SENSOR = re.compile(r"temp2_\d+|temp_chip\d+")
-BOARD_SENSOR = re.compile(r"temp\d+|temp_pcb\d+")
-FAN = re.compile(r"fan(\d+)")
-CHAIN_POWER = re.compile(r"chain_consumption\d+")
+MAX_DIGITS = 6
+KINDS = {
+    "chip": re.compile(r"temp2_\d+|temp_chip\d+"),
+    "board": re.compile(r"temp\d+|temp_pcb\d+"),
+    "fan": re.compile(r"fan[0-9]{1,2}"),
+    "chain_power": re.compile(r"chain_consumption\d+"),
+}
 
 
 def recognises(replies: Replies) -> bool:
@@ -31,27 +35,38 @@ def parse(replies: Replies) -> Reading:
     set_rates(reading, values, summary)
     set_counters(reading, summary)
     reading.uptime_s = reading.count("uptime_s", values.get("Elapsed", summary.get("Elapsed")))
-    chips = sensors(values, CHIP_SENSOR)
-    reading.temperature_c = reading.hottest(chips)
+    keys = sort_keys(tuple(values))
+    reading.temperature_c = reading.hottest(sensors(values, keys["chip"]))
     if reading.temperature_c is None:
-        reading.temperature_c = reading.hottest(sensors(values, BOARD_SENSOR))
-    reading.fan_rpm = fans(reading, values)
-    reading.power_w = power(reading, values)
+        reading.temperature_c = reading.hottest(sensors(values, keys["board"]))
+    reading.fan_rpm = fans(reading, values, keys["fan"])
+    reading.power_w = power(reading, values, keys["chain_power"])
     reading.power_source = None if reading.power_w is None else PowerSource.MINER
     return reading
 
 
-def sensors(values: Fields, name: re.Pattern[str]) -> Iterable[object]:
+@lru_cache(maxsize=256)
+def sort_keys(names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """The names of each kind, fans by number. A firmware sends the same names every minute, so few are ever sorted."""
+    kinds = {kind: [name for name in names if pattern.fullmatch(name)] for kind, pattern in KINDS.items()}
+    kinds["fan"].sort(key=lambda name: int(name.removeprefix("fan")))
+    return {kind: tuple(found) for kind, found in kinds.items()}
+
+
+def sensors(values: Fields, names: Iterable[str]) -> Iterable[object]:
     """Every value of the sensors so named; "78-50-69-70" is four of them."""
-    for key, value in values.items():
-        if name.fullmatch(key):
-            yield from value.split("-") if isinstance(value, str) else [value]
+    for name in names:
+        value = values[name]
+        if isinstance(value, str):
+            for part in value.split("-"):
+                yield int(part) if part.isascii() and part.isdecimal() and len(part) < MAX_DIGITS else part
+        else:
+            yield value
 
 
-def fans(reading: Reading, values: Fields) -> list[int]:
+def fans(reading: Reading, values: Fields, names: Iterable[str]) -> list[int]:
     """The fans in order. Slots beyond `fan_num` read 0 and are no fans; a 0 within it is a fan that stands still."""
-    numbered = sorted((int(match[1]), key) for key in values if (match := FAN.fullmatch(key)))
-    speeds = reading.fans(values[key] for _, key in numbered)
+    speeds = reading.fans(values[name] for name in names)
     count = reading.number("fan_rpm", values.get("fan_num"))
     standing = max(int(count or 0) - sum(1 for speed in speeds if speed), 0)
     found = []
@@ -62,11 +77,10 @@ def fans(reading: Reading, values: Fields) -> list[int]:
     return found
 
 
-def power(reading: Reading, values: Fields) -> float | None:
+def power(reading: Reading, values: Fields, chains: Iterable[str]) -> float | None:
     """Watts, on the builds that tell: as one figure, or per chain on VNish."""
     for key in ("chain_power", "Power"):
         if (watts := reading.number("power_w", values.get(key))) is not None:
             return watts
-    chains = [reading.number("power_w", value) for key, value in values.items() if CHAIN_POWER.fullmatch(key)]
-    known = [watts for watts in chains if watts is not None]
+    known = [watts for name in chains if (watts := reading.number("power_w", values[name])) is not None]
     return sum(known) if known else None

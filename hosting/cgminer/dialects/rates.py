@@ -9,7 +9,7 @@ WINDOWS = ("5s", "10s", "30s", "1m", "5m", "15m", "30m", "av")
 
 
 def set_rates(reading: Reading, *sources: Fields) -> None:
-    """The shortest window and the session average, each from the first source that has it."""
+    """The shortest window and the session average, to 0.01 TH/s, each from the first source that has it."""
     for window in WINDOWS:
         if reading.hashrate_ths is None:
             reading.hashrate_ths = _rate(reading, "hashrate_ths", window, sources)
@@ -21,7 +21,7 @@ def _rate(reading: Reading, metric: str, window: str, sources: tuple[Fields, ...
         for unit, factor in TO_THS.items():
             raw = source.get(f"{unit} {window}")
             if raw is not None and (value := reading.number(metric, raw, factor)) is not None:
-                return value
+                return round(value, 2)
     return None
 
 

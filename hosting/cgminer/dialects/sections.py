@@ -17,7 +17,12 @@ def status(reply: Fields) -> Fields:
         return entry[0]
     if isinstance(entry, dict):
         return entry
-    return {"STATUS": entry, "Code": reply.get("Code"), "Description": reply.get("Description"), "When": reply.get("When")}
+    return {
+        "STATUS": entry,
+        "Code": reply.get("Code"),
+        "Description": reply.get("Description"),
+        "When": reply.get("When"),
+    }
 
 
 def refused(reply: Fields) -> bool:
@@ -47,7 +52,9 @@ def text(raw: object) -> str | None:
     """A device's text made fit to store and show: printable, trimmed, at most 255 characters; None when nothing is left."""
     if not isinstance(raw, str):
         return None
-    return "".join(character for character in raw if character.isprintable()).strip(" '\"")[:255] or None
+    if not raw.isprintable():
+        raw = "".join(character for character in raw if character.isprintable())
+    return raw.strip(" '\"")[:255] or None
 
 
 def device_time(replies: Replies) -> int | None:

@@ -15,6 +15,7 @@ from hosting.cgminer.client import raise_open_files
 from hosting.cgminer.simulator import antminer, generic, whatsminer
 from hosting.cgminer.simulator.envelope import Reply, parse_request
 from hosting.cgminer.simulator.machine import Fault, SimulatedMiner
+from hosting.cgminer.simulator.plan import WEB_PORT
 from hosting.cgminer.simulator.web import WebConnection
 
 REPLIES = {"Antminer": antminer.reply, "Whatsminer": whatsminer.reply, "Generic": generic.reply}
@@ -121,14 +122,23 @@ class SimulatedFarm:
     async def _listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
         listener = open_listener(host, port)
         try:
-            self._servers.append(await asyncio.get_running_loop().create_server(factory, sock=listener, backlog=BACKLOG))
+            self._servers.append(
+                await asyncio.get_running_loop().create_server(factory, sock=listener, backlog=BACKLOG)
+            )
         except BaseException:
             listener.close()
             raise
 
     async def _listen_web(self, miner: SimulatedMiner) -> None:
-        if miner.web_port is not None:
-            await self._listen(miner.host, miner.web_port, functools.partial(WebConnection, miner))
+        """The Antminer's web interface; where its own port 80 cannot be had, the machine goes without."""
+        if miner.web_port is None:
+            return
+        try:
+            await self._listen(miner.host, miner.web_port, functools.partial(WebConnection, miner, self._open))
+        except OSError as error:
+            if miner.web_port != WEB_PORT or error.errno not in {errno.EACCES, errno.EADDRINUSE}:
+                raise
+            miner.web_port = None
 
 
 def open_listener(host: str, port: int) -> socket.socket:

@@ -141,12 +141,7 @@ def _fault_of_each(plan: FarmPlan) -> dict[int, str]:
     unknown = [name for name in plan.faults if name not in FAULTS]
     if unknown:
         raise ValueError(f"There is no fault {unknown[0]!r}. Choose from {', '.join(FAULTS)}.")
-    names = [
-        name
-        for name, share in plan.faults.items()
-        if share > 0
-        for _ in range(max(1, round(share * plan.count)))
-    ]
+    names = [name for name, share in plan.faults.items() if share > 0 for _ in range(max(1, round(share * plan.count)))]
     if len(names) > plan.count:
         raise ValueError("The faults' shares add up to more than the whole farm.")
     rng = random.Random(f"faults {plan.seed}")  # noqa: S311 a farm, not a secret

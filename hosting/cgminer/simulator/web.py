@@ -118,15 +118,21 @@ def may_enter(authorization: str, method: str, nonce: str) -> bool:
 class WebConnection(asyncio.Protocol):
     """One request and its answer, then the connection closes."""
 
-    def __init__(self, miner: SimulatedMiner) -> None:
+    def __init__(self, miner: SimulatedMiner, open_ones: set[asyncio.Transport]) -> None:
         self.miner = miner
+        self.open_ones = open_ones
         self.buffer = bytearray()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.open_ones.add(self.transport)
         if not self.miner.answers:
             self.transport.abort()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self.transport is not None:
+            self.open_ones.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -135,7 +141,9 @@ class WebConnection(asyncio.Protocol):
             self.answer("413 Content Too Large")
         elif blank and self.miner.fault != "hang":
             lines = head.decode("latin-1").split("\r\n")
-            headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            headers = {
+                name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+            }
             length = headers.get("content-length", "0")
             if not length.isdecimal():
                 self.answer("400 Bad Request")

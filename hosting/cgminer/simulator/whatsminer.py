@@ -160,7 +160,9 @@ def devs(miner: SimulatedMiner) -> Reply:
 
 def devdetails(miner: SimulatedMiner) -> Reply:
     model = f"{miner.model.name}_VE{20 + miner.number % 3 * 10}"
-    data = [{"DEVDETAILS": board, "Name": "SM", "ID": board, "Driver": "bitmicro", "Model": model} for board in range(3)]
+    data = [
+        {"DEVDETAILS": board, "Name": "SM", "ID": board, "Driver": "bitmicro", "Model": model} for board in range(3)
+    ]
     return {"STATUS": status(miner, "S", 69, "Device Details", DESCRIPTION), "DEVDETAILS": data, "id": 1}
 
 
@@ -179,7 +181,6 @@ def operation(miner: SimulatedMiner) -> Reply:
 
 def get_psu(miner: SimulatedMiner) -> Reply:
     return flat(miner, "S", OK, {"name": "P221B", "model": "P221B", "sw_version": "1.2", "fan_speed": "9060"})
-
 
 
 COMMANDS = {"summary": summary, "devs": devs, "devdetails": devdetails, "pools": pools, "edevs": devs}
