@@ -7,7 +7,7 @@ from hosting.cgminer.simulator import SimulatedMiner
 
 from accounts.models import User
 from accounts.roles import Role
-from hosting.models import Site
+from hosting.models import OperationLog, Site
 from hosting.simulation import register_simulated
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
@@ -40,7 +40,10 @@ def real_farm() -> bool:
 
 @transaction.atomic
 def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
-    """Make the demo's people and sites, and put each machine into a site; return the number of machines per site."""
+    """Make the demo's people and sites, and put each machine into a site; return the number of machines per site.
+
+    Machines of an earlier demo that are not among them are removed.
+    """
     for login in LOGINS:
         if not User.objects.filter(email=login.email).exists():
             User.objects.create_user(login.email, PASSWORD, role=login.role, name=login.name)
@@ -50,7 +53,9 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     for (name, location, _share), part in zip(SITES, (machines[:split], machines[split:]), strict=True):
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
         site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
-        site.miners.update(cgminer_enabled=False)  # machines of an earlier, larger demo
+        earlier = site.miners.exclude(serial_number__in=[machine.serial for machine in part])
+        OperationLog.objects.filter(miner__in=earlier).delete()
+        earlier.delete()
         register_simulated(part, site=site, clients=clients)
         counts[name] = len(part)
     return counts

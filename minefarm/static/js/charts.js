@@ -10,7 +10,10 @@
   const COLOURS = { hashrate_ths: "#2f9e5f", power_kw: "#d9822b" };
   const charts = [];
 
-  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // The canvas takes plain colours only, no CSS variables.
+  const ink = () => (document.documentElement.dataset.bsTheme === "dark"
+    ? { text: "#a3adba", grid: "#2c3644" } : { text: "#5b6573", grid: "#e6e8eb" });
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
   const finite = (values) => values.filter((value) => value !== null);
   const unitFor = (metric, values) => {
     const top = Math.max(0, ...finite(values));
@@ -40,21 +43,21 @@
       panel.append(empty);
       return;
     }
-    const axis = { stroke: style("--tblr-secondary"), grid: { stroke: style("--tblr-border-color"), width: 1 }, ticks: { show: false } };
+    const { text, grid } = ink();
+    const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
     const options = {
       width: panel.clientWidth,
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false },
-      scales: { x: { time: true, range: [data.t[0], data.t.at(-1)] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
-      axes: [axis, { ...axis, size: 56 }],
-      series: [{}, { stroke: COLOURS[metric], width: 2, fill: `${COLOURS[metric]}22`, spanGaps: false, points: { size: 5 } }],
+      scales: { x: { time: true, range: [data.t[0], data.t.at(-1) + data.step_s] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
+      axes: [{ ...axis, values: (_, splits) => splits.map(clock) }, { ...axis, size: 56 }],
+      series: [{}, { stroke: COLOURS[metric], width: 2, fill: `${COLOURS[metric]}22`, spanGaps: false, points: { show: known.length < 60, size: 5 } }],
       hooks: {
         setCursor: [(plot) => {
           const at = plot.cursor.idx;
           if (at === null || at === undefined) { latest.textContent = ""; return; }
-          const moment = new Date(data.t[at] * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-          latest.textContent = ` ${moment}: ${values[at] === null ? "no reading" : show(values[at], unit)}`;
+          latest.textContent = ` ${clock(data.t[at])}: ${values[at] === null ? "no reading" : show(values[at], unit)}`;
         }],
       },
     };
