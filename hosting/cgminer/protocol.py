@@ -50,8 +50,10 @@ def decode_reply(raw: bytes) -> tuple[Document, tuple[str, ...]]:
     return document, repairs
 
 
-def may_be_whole(reply: bytearray) -> bool:
+def may_be_whole(reply: bytes) -> bool:
     """Whether a reply that just received a NUL can be complete: some firmware puts NULs into the middle of an object."""
+    if reply.endswith(b"}\0"):
+        return True
     text = reply.rstrip(b"\0 \t\r\n")
     return text.endswith(b"}") or not text.startswith(b"{")
 

@@ -26,6 +26,7 @@ class PowerSource(StrEnum):
     ESTIMATE = "estimate"
 
 
+MOST_OF_A_COUNTER = 10**15
 # Inclusive ranges of what can be believed; the database has the same as CHECK constraints.
 RANGES: dict[str, tuple[float, float]] = {
     "hashrate_ths": (0, 5_000),
@@ -33,10 +34,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "power_w": (0, 20_000),
     "temperature_c": (-40, 200),
     "fan_rpm": (0, 20_000),
-    "uptime_s": (0, 10**10),
-    "accepted": (0, 10**15),
-    "rejected": (0, 10**15),
-    "hardware_errors": (0, 10**15),
+    "uptime_s": (0, MOST_OF_A_COUNTER),
+    "accepted": (0, MOST_OF_A_COUNTER),
+    "rejected": (0, MOST_OF_A_COUNTER),
+    "hardware_errors": (0, MOST_OF_A_COUNTER),
 }
 # What firmware writes where a sensor or a meter gives nothing.
 PLACEHOLDERS: dict[str, frozenset[float]] = {"temperature_c": frozenset({-273, -1, 0}), "power_w": frozenset({-1})}
@@ -84,6 +85,8 @@ class Reading:
         return round(scaled, 4)
 
     def count(self, metric: str, raw: object) -> int | None:
+        if type(raw) is int and 0 <= raw <= MOST_OF_A_COUNTER:
+            return raw
         value = self.number(metric, raw)
         return None if value is None else int(value)
 
@@ -103,7 +106,13 @@ class Reading:
         return best
 
     def fans(self, raws: Iterable[object]) -> list[int]:
-        return [int(value) for raw in raws if (value := self.number("fan_rpm", raw)) is not None]
+        high = RANGES["fan_rpm"][1]
+        found = []
+        for raw in raws:
+            value = raw if type(raw) is int and 0 <= raw <= high else self.number("fan_rpm", raw)
+            if value is not None:
+                found.append(int(value))
+        return found
 
 
 def as_float(raw: object) -> float | str:

@@ -3,16 +3,19 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from hosting.cgminer.dialects.rates import set_counters, set_rates
 from hosting.cgminer.dialects.sections import Fields, Replies, entries, first, text
-from hosting.cgminer.reading import PowerSource, Reading
+from hosting.cgminer.reading import RANGES, PowerSource, Reading
 
 MAKE = "Antminer"
 NEEDS = ("summary", "stats")
 ASKS_ONCE: tuple[str, ...] = ()
 
 MAX_DIGITS = 6
+HOTTEST_C = RANGES["temperature_c"][1]
+MAX_TEXT = 200
 KINDS = {
     "chip": re.compile(r"temp2_\d+|temp_chip\d+"),
     "board": re.compile(r"temp\d+|temp_pcb\d+"),
@@ -29,7 +32,9 @@ def recognises(replies: Replies) -> bool:
 def parse(replies: Replies) -> Reading:
     stats = entries(replies, "stats")
     header = next((entry for entry in stats if "Type" in entry), first(replies, "version"))
-    values: Fields = {key: value for entry in stats for key, value in entry.items()}
+    values: dict[str, Any] = {}
+    for entry in stats:
+        values.update(entry)
     summary = first(replies, "summary")
     reading = Reading(make=MAKE, model=text(header.get("Type")), firmware=text(header.get("Miner")))
     set_rates(reading, values, summary)
@@ -58,17 +63,31 @@ def sensors(values: Fields, names: Iterable[str]) -> Iterable[object]:
     for name in names:
         value = values[name]
         if isinstance(value, str):
-            for part in value.split("-"):
-                yield int(part) if part.isascii() and part.isdecimal() and len(part) < MAX_DIGITS else part
+            yield from chain_sensors(value)
         else:
             yield value
 
 
+@lru_cache(maxsize=8192)
+def chain_sensors(text: str) -> tuple[object, ...]:
+    """The chain's hottest sensor of those in whole believable degrees, and whatever else the text holds.
+
+    Whole degrees repeat: most of a farm's texts were seen before.
+    """
+    parts = text[:MAX_TEXT].split("-")
+    plain = {int(part) for part in parts if part.isascii() and part.isdecimal() and len(part) < MAX_DIGITS}
+    believable = {value for value in plain if 0 < value <= HOTTEST_C}
+    others = [part for part in parts if not (part.isascii() and part.isdecimal() and len(part) < MAX_DIGITS)]
+    return (*([max(believable)] if believable else []), *sorted(plain - believable), *others)
+
+
 def fans(reading: Reading, values: Fields, names: Iterable[str]) -> list[int]:
     """The fans in order. Slots beyond `fan_num` read 0 and are no fans; a 0 within it is a fan that stands still."""
-    speeds = reading.fans(values[name] for name in names)
-    count = reading.number("fan_rpm", values.get("fan_num"))
-    standing = max(int(count or 0) - sum(1 for speed in speeds if speed), 0)
+    speeds = reading.fans([values[name] for name in names])
+    if 0 not in speeds:
+        return speeds
+    count = reading.count("fan_num", values.get("fan_num"))
+    standing = max((count or 0) - sum(1 for speed in speeds if speed), 0)
     found = []
     for speed in speeds:
         if speed or standing > 0:

@@ -3,24 +3,30 @@
 from hosting.cgminer.dialects.sections import Fields
 from hosting.cgminer.reading import Reading
 
-TO_THS = {"THS": 1.0, "GHS": 1e-3, "MHS": 1e-6, "KHS": 1e-9}
-# Shortest first.
-WINDOWS = ("5s", "10s", "30s", "1m", "5m", "15m", "30m", "av")
+TO_THS = {"GHS": 1e-3, "MHS": 1e-6, "THS": 1.0, "KHS": 1e-9}
+
+
+def _names(window: str) -> tuple[tuple[str, float], ...]:
+    return tuple((f"{unit} {window}", factor) for unit, factor in TO_THS.items())
+
+
+AVERAGE = _names("av")
+# Shortest first; what reports no window at all has its average.
+SHORTEST = tuple(name for window in ("5s", "10s", "30s", "1m", "5m", "15m", "30m") for name in _names(window)) + AVERAGE
 
 
 def set_rates(reading: Reading, *sources: Fields) -> None:
     """The shortest window and the session average, to 0.01 TH/s, each from the first source that has it."""
-    for window in WINDOWS:
-        if reading.hashrate_ths is None:
-            reading.hashrate_ths = _rate(reading, "hashrate_ths", window, sources)
-    reading.hashrate_avg_ths = _rate(reading, "hashrate_avg_ths", "av", sources)
+    reading.hashrate_ths = _first_rate(reading, "hashrate_ths", SHORTEST, sources)
+    reading.hashrate_avg_ths = _first_rate(reading, "hashrate_avg_ths", AVERAGE, sources)
 
 
-def _rate(reading: Reading, metric: str, window: str, sources: tuple[Fields, ...]) -> float | None:
-    for source in sources:
-        for unit, factor in TO_THS.items():
-            raw = source.get(f"{unit} {window}")
-            if raw is not None and (value := reading.number(metric, raw, factor)) is not None:
+def _first_rate(
+    reading: Reading, metric: str, names: tuple[tuple[str, float], ...], sources: tuple[Fields, ...]
+) -> float | None:
+    for name, factor in names:
+        for source in sources:
+            if name in source and (value := reading.number(metric, source[name], factor)) is not None:
                 return round(value, 2)
     return None
 
