@@ -4,7 +4,7 @@ Every query compares `recorded_at` with plain bounds, so that PostgreSQL opens o
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -202,12 +202,25 @@ def average_rows(miner_ids: Sequence[int], span: Span, *, before: Key | None, li
     averages costs the same on a farm of 200 machines and of 6,000.
     """
     rows: list[dict[str, Any]] = []
+    span = _up_to_newest(span)
     for start, end, batch in _windows(sorted(miner_ids, reverse=True), span, before=before, cells=limit):
         parameters = {"step": span.step, "start": start, "end": end, "miners": batch, "limit": limit - len(rows)}
         rows += _dicts(AVERAGES, parameters)
         if len(rows) >= limit:
             break
     return rows
+
+
+def _up_to_newest(span: Span) -> Span:
+    """The span without the empty intervals at its end, found by one look at the end of the index."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT max(recorded_at) FROM miner_telemetry WHERE recorded_at >= %s AND recorded_at < %s",
+            [span.start, span.end],
+        )
+        (newest,) = cursor.fetchone()
+    end = span.start if newest is None else Span.whole(newest, newest, span.step_s).start + span.step
+    return replace(span, end=end)
 
 
 def _windows(
