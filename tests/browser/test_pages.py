@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
+from playwright.sync_api import expect
 
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute
@@ -42,7 +43,7 @@ def fits(page) -> bool:
 
 
 def charts_drawn(page) -> int:
-    page.wait_for_function("document.querySelectorAll('figure canvas').length === 2")
+    expect(page.locator("figure canvas")).to_have_count(2)
     return page.evaluate(
         """() => [...document.querySelectorAll('figure canvas')].filter((canvas) => {
             const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -61,7 +62,7 @@ def test_a_customer_signs_in_looks_searches_and_opens_a_machine(page, client_a):
     assert fits(page)
 
     page.get_by_role("searchbox").fill("A-0007")
-    page.wait_for_function("document.querySelectorAll('#miner-table tbody tr').length === 1")
+    expect(page.locator("#miner-table tbody tr")).to_have_count(1)
     assert charts_drawn(page) == 2
 
     page.get_by_role("link", name="A-0007").click()
