@@ -12,3 +12,9 @@ class MinerStatus(models.TextChoices):
 
 # The collector moves a miner between these two. Maintenance and curtailed are people's and plans' decisions.
 WATCHED = (MinerStatus.ACTIVE, MinerStatus.OFFLINE)
+
+# A person's move to a status, and from which it is legal.
+PEOPLES_MOVES = {
+    MinerStatus.MAINTENANCE: (MinerStatus.ACTIVE, MinerStatus.OFFLINE),
+    MinerStatus.ACTIVE: (MinerStatus.MAINTENANCE,),
+}

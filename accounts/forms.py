@@ -1,0 +1,59 @@
+"""Accounts as staff make and change them in the admin."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminRadioSelectWidget
+
+from accounts.models import User, UserStatus
+from accounts.roles import Role
+
+
+class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """What holds for adding and changing; `actor` is the signed-in person, set on the class by the admin."""
+
+    actor: User
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).strip().lower()
+
+    def clean_role(self) -> str:
+        role = str(self.cleaned_data["role"])
+        if role == Role.OWNER and self.actor.role != Role.OWNER:
+            raise ValidationError("Only an owner can make somebody an owner.")
+        return role
+
+
+class NewAccountForm(AccountForm, AdminUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """A new account; the password is asked for twice, or switched off until one is set."""
+
+    class Meta:
+        model = User
+        fields = ("email", "name", "role", "status")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("password1", "password2"):
+            self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        usable: Any = self.fields["usable_password"]
+        usable.widget = UnfoldAdminRadioSelectWidget(choices=usable.choices)
+
+
+class ChangeAccountForm(AccountForm, UserChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = User
+        fields = ("email", "name", "role", "status", "role_id")
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        stays = cleaned and cleaned.get("role") == Role.OWNER and cleaned.get("status") == UserStatus.ACTIVE
+        if not stays and self.is_last_owner():
+            raise ValidationError("This is the last active owner: make somebody else an owner first.")
+        return cleaned
+
+    def is_last_owner(self) -> bool:
+        """Locks every active owner until the admin's transaction ends, so that two owners cannot demote each other."""
+        owners = User.objects.filter(role=Role.OWNER, status=UserStatus.ACTIVE).order_by("pk")
+        return list(owners.select_for_update().values_list("pk", flat=True)) == [self.instance.pk]

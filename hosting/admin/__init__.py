@@ -1,0 +1,3 @@
+from hosting.admin import inventory, telemetry
+
+__all__ = ["inventory", "telemetry"]

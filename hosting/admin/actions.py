@@ -1,0 +1,122 @@
+"""Bulk edit: what staff do to the machines that they ticked, each through a verb of hosting.services."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.access import actor
+from accounts.models import User, UserStatus
+from accounts.roles import Role
+from hosting import services
+from hosting.models import Miner, Site
+
+Miners = QuerySet[Miner]
+
+
+class SiteForm(forms.Form):
+    site = forms.ModelChoiceField(Site.objects.all(), empty_label="Choose a site", widget=UnfoldAdminSelectWidget())
+
+
+class ClientForm(forms.Form):
+    client = forms.ModelChoiceField(
+        User.objects.filter(role=Role.CLIENT, status=UserStatus.ACTIVE),
+        empty_label="Nobody",
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+
+class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Actions of the miner list; the last two ask in a form first."""
+
+    actions = ("to_maintenance", "to_active", "reading_on", "reading_off", "move_to_site", "assign_to_client")
+
+    @admin.action(description="Set to maintenance", permissions=["change"])
+    def to_maintenance(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        moved = services.start_maintenance(queryset, by=actor(request))
+        self._tell(request, chosen, moved, "in maintenance now", "neither active nor offline")
+
+    @admin.action(description="Back to active from maintenance", permissions=["change"])
+    def to_active(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        moved = services.end_maintenance(queryset, by=actor(request))
+        self._tell(request, chosen, moved, "active again", "not in maintenance")
+
+    @admin.action(description="Read every minute", permissions=["change"])
+    def reading_on(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        moved = services.start_reading(queryset, by=actor(request))
+        self._tell(request, chosen, moved, "read every minute now", "read already or without an IP address")
+
+    @admin.action(description="Stop reading", permissions=["change"])
+    def reading_off(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        moved = services.stop_reading(queryset, by=actor(request))
+        self._tell(request, chosen, moved, "read no longer", "not read before")
+
+    @admin.action(description="Move to a site…", permissions=["change"])
+    def move_to_site(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
+        form = self._form(SiteForm, request)
+        if not form.is_valid():
+            return self._ask(
+                request, queryset, form, action="move_to_site", title="Move machines to a site", verb="Move"
+            )
+        site = form.cleaned_data["site"]
+        chosen = queryset.count()
+        try:
+            moved = services.move_miners(queryset, to=site, by=actor(request))
+        except services.AddressTaken as clash:
+            form.add_error("site", str(clash))
+            return self._ask(
+                request, queryset, form, action="move_to_site", title="Move machines to a site", verb="Move"
+            )
+        self._tell(request, chosen, moved, f"at {site} now", "there already")
+        return None
+
+    @admin.action(description="Assign to a client…", permissions=["change"])
+    def assign_to_client(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
+        form = self._form(ClientForm, request)
+        if not form.is_valid():
+            return self._ask(
+                request, queryset, form, action="assign_to_client", title="Assign machines to a client", verb="Assign"
+            )
+        client = form.cleaned_data["client"]
+        chosen = queryset.count()
+        moved = services.assign_miners(queryset, client=client, by=actor(request))
+        self._tell(request, chosen, moved, f"with {client or 'nobody'} now", "so already")
+        return None
+
+    def _form(self, form_class: type[forms.Form], request: HttpRequest) -> forms.Form:
+        return form_class(request.POST if "apply" in request.POST else None)
+
+    def _ask(
+        self, request: HttpRequest, queryset: Miners, form: forms.Form, *, action: str, title: str, verb: str
+    ) -> HttpResponse:
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "verb": verb,
+            "opts": self.model._meta,  # noqa: SLF001  the name admin templates know it by
+            "form": form,
+            "action": action,
+            "count": queryset.count(),
+            "serials": list(queryset.order_by("serial_number").values_list("serial_number", flat=True)[:20]),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/hosting/miner/bulk_change.html", context)
+
+    def _tell(self, request: HttpRequest, chosen: int, moved: int, outcome: str, why_not: str) -> None:
+        left = max(chosen - moved, 0)
+        text = f"{moved} machine{'' if moved == 1 else 's'} {outcome}."
+        if left:
+            text += f" {left} left as {'it was' if left == 1 else 'they were'}: {why_not}."
+        messages.add_message(request, messages.SUCCESS if moved else messages.WARNING, text)

@@ -1,0 +1,217 @@
+"""Sites, the model catalogue and the machines in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import (
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RelatedDropdownFilter,
+)
+
+from accounts.access import actor
+from hosting import services
+from hosting.admin.actions import MinerActions
+from hosting.admin.imports import MinerImportAdmin
+from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
+from hosting.states import MinerStatus
+from hosting.summary import FRESH_FOR, last_sweeps
+from minefarm.lib.records import UNKNOWN, age_with_moment, column
+
+STATUS_LABELS = {
+    MinerStatus.ACTIVE: "success",
+    MinerStatus.OFFLINE: "danger",
+    MinerStatus.MAINTENANCE: "warning",
+    MinerStatus.CURTAILED: "info",
+}
+SWEEPS_SHOWN = 15
+
+
+@admin.register(Site)
+class SiteAdmin(ModelAdmin):
+    list_display = ("name", "location", "capacity_mw", "total_miners", "active_share", "last_sweep", "page")
+    search_fields = ("name", "location")
+    readonly_fields = ("total_miners", "active_miners", "created_at", "sweeps_shown")
+    fieldsets = (
+        (None, {"fields": ("name", "location", "capacity_mw")}),
+        ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
+        ("Last sweeps", {"fields": ("sweeps_shown",)}),
+    )
+    add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw")}),)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
+        newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")
+        return Site.objects.annotate(swept_at=Subquery(newest[:1]))
+
+    def get_view_on_site_url(self, obj: Site | None = None) -> str | None:
+        return None if obj is None else reverse("hosting:site", args=[obj.pk])
+
+    @column("active", ordering="active_miners")
+    def active_share(self, site: Site) -> str:
+        if not site.total_miners:
+            return UNKNOWN
+        return f"{site.active_miners} ({100 * site.active_miners // site.total_miners} %)"
+
+    @column("last sweep", ordering="swept_at")
+    def last_sweep(self, site: Site) -> SafeString | str:
+        return age_with_moment(getattr(site, "swept_at", None), timezone.now())
+
+    @column("page")
+    def page(self, site: Site) -> SafeString:
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}">Open</a>',
+            reverse("hosting:site", args=[site.pk]),
+        )
+
+    @column("sweeps")
+    def sweeps_shown(self, site: Site) -> str:
+        sweeps = last_sweeps(site.pk, count=SWEEPS_SHOWN)
+        return render_to_string("admin/hosting/site/sweeps.html", {"sweeps": sweeps})
+
+
+@admin.register(MinerModel)
+class MinerModelAdmin(ModelAdmin):
+    list_display = (
+        "name",
+        "manufacturer",
+        "hashrate",
+        "power_consumption",
+        "efficiency",
+        "release_date",
+        "msrp",
+    )
+    list_filter = ("manufacturer",)
+    search_fields = ("name", "manufacturer")
+    show_full_result_count = False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name == "efficiency":
+            field.help_text = "Leave empty: power ÷ hashrate."
+        return field
+
+
+class ManufacturerFilter(DropdownFilter):
+    title = "manufacturer"
+    parameter_name = "manufacturer"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        makers = MinerModel.objects.exclude(manufacturer=None).order_by("manufacturer").values_list("manufacturer")
+        return [(maker, maker) for (maker,) in makers.distinct() if maker]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Miner]") -> "QuerySet[Miner]":
+        return queryset.filter(miner_model__manufacturer=self.value()) if self.value() else queryset
+
+
+@admin.register(Miner)
+class MinerAdmin(ModelAdmin, MinerActions, MinerImportAdmin):
+    list_display = (
+        "serial_number",
+        "miner_model",
+        "site",
+        "client",
+        "status_label",
+        "hashrate_ths",
+        "power_w",
+        "temperature_c",
+        "last_seen",
+    )
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("site", RelatedDropdownFilter),
+        ("miner_model", RelatedDropdownFilter),
+        ManufacturerFilter,
+        ("client", RelatedDropdownFilter),
+        ("cgminer_enabled", BooleanRadioFilter),
+    )
+    list_filter_submit = True
+    list_select_related = ("miner_model", "site", "client", "latest")
+    list_per_page = 100
+    show_full_result_count = False
+    search_fields = ("serial_number", "cgminer_ip", "client__email")
+    search_help_text = "Serial number, IP address or the client's e-mail"
+    ordering = ("serial_number",)
+    readonly_fields = ("status_label", "latest_reading", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("serial_number", "miner_model", "site", "client", "status_label")}),
+        ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled", "latest_reading")}),
+        ("Purchase", {"fields": ("purchase_date", "warranty_expiry", "created_at", "updated_at")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("serial_number", "miner_model", "site", "client")}),
+        ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled")}),
+        ("Purchase", {"fields": ("purchase_date", "warranty_expiry")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Miner]":
+        return Miner.objects.for_user(actor(request))
+
+    def get_view_on_site_url(self, obj: Miner | None = None) -> str | None:
+        return None if obj is None else reverse("hosting:miner", args=[obj.pk])
+
+    @column("status", ordering="status", label=STATUS_LABELS)
+    def status_label(self, miner: Miner) -> tuple[str, str]:
+        return miner.status, miner.get_status_display()
+
+    @column("TH/s", ordering="latest__hashrate_ths")
+    def hashrate_ths(self, miner: Miner) -> str:
+        latest = fresh_reading(miner)
+        return UNKNOWN if latest is None or latest.hashrate_ths is None else f"{latest.hashrate_ths:,.1f}"
+
+    @column("W", ordering="latest__power_w")
+    def power_w(self, miner: Miner) -> str:
+        latest = fresh_reading(miner)
+        if latest is None or latest.power_w is None:
+            return UNKNOWN
+        return f"{latest.power_w:,.0f}{' est.' if latest.power_estimated else ''}"
+
+    @column("°C", ordering="latest__temperature_c")
+    def temperature_c(self, miner: Miner) -> str:
+        latest = fresh_reading(miner)
+        return UNKNOWN if latest is None or latest.temperature_c is None else f"{latest.temperature_c:.0f}"
+
+    @column("last seen", ordering="latest__seen_at")
+    def last_seen(self, miner: Miner) -> SafeString | str:
+        latest = getattr(miner, "latest", None)
+        return age_with_moment(latest.seen_at if latest else None, timezone.now())
+
+    @column("latest reading")
+    def latest_reading(self, miner: Miner) -> str:
+        latest = getattr(miner, "latest", None)
+        return render_to_string(
+            "admin/hosting/miner/latest.html", {"latest": latest, "miner": miner, "now": timezone.now()}
+        )
+
+    def save_model(self, request: HttpRequest, obj: Miner, form: Any, change: bool) -> None:
+        """Write what the form changed and nothing else: the collector may be moving the status at this moment."""
+        before = Miner.objects.filter(pk=obj.pk).values_list("site_id", flat=True).first()
+        with transaction.atomic():
+            if change:
+                obj.save(update_fields=[*form.changed_data, "updated_at"])
+                if form.changed_data:
+                    services.log_changes({obj.pk: ", ".join(form.changed_data)}, by=actor(request))
+            else:
+                obj.save()
+            services.recount_sites([before, obj.site_id])
+
+    def delete_model(self, request: HttpRequest, obj: Miner) -> None:
+        super().delete_model(request, obj)
+        services.recount_sites([obj.site_id])
+
+
+def fresh_reading(miner: Miner) -> MinerLatest | None:
+    """The latest reading unless it is history by now; expects the machine joined with `latest`."""
+    latest: MinerLatest | None = getattr(miner, "latest", None)
+    if latest is None or latest.seen_at is None or latest.seen_at <= timezone.now() - FRESH_FOR:
+        return None
+    return latest

@@ -1,0 +1,155 @@
+"""The admin's sidebar and dashboard: what the signed-in person may see of the whole platform."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.access import actor
+from hosting.models import Miner, OperationLog, Site
+from hosting.summary import SiteLine, Summary, site_lines, summarise
+from minefarm.lib.records import UNKNOWN, age
+
+LOG_LINES = 8
+SWEEP_LATE_AFTER = timedelta(minutes=3)
+
+
+class Entry(TypedDict):
+    """One line of the sidebar."""
+
+    title: str
+    icon: str
+    link: str
+
+
+# group: (title, material icon, permission or None for all staff, URL name)
+SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
+    "Farm": (
+        ("Dashboard", "dashboard", None, "admin:index"),
+        ("Sites", "factory", "hosting.view_site", "admin:hosting_site_changelist"),
+        ("Miners", "memory", "hosting.view_miner", "admin:hosting_miner_changelist"),
+        ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
+    ),
+    "Telemetry": (
+        ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
+        ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
+    ),
+    "People": (("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),),
+    "System": (
+        (
+            "Beat schedule",
+            "schedule",
+            "django_celery_beat.view_periodictask",
+            "admin:django_celery_beat_periodictask_changelist",
+        ),
+        ("Scheduler locks", "lock", "events.view_schedulerlock", "admin:events_schedulerlock_changelist"),
+        ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),
+    ),
+    "Portal": (
+        ("Site pages", "solar_power", None, "hosting:sites"),
+        ("Machines", "dns", None, "hosting:miners"),
+    ),
+}
+
+
+def admin_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Groups and links, without what the person may not open."""
+    user = actor(request)
+    groups: list[dict[str, Any]] = []
+    for title, lines in SIDEBAR.items():
+        items = [
+            Entry(title=name, icon=icon, link=reverse(url))
+            for name, icon, permission, url in lines
+            if permission is None or user.has_perm(permission)
+        ]
+        if items:
+            groups.append({"title": title, "separator": bool(groups), "items": items})
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One figure of the dashboard; `tone` colours it: good, bad or none."""
+
+    title: str
+    value: str
+    unit: str
+    note: str
+    link: str = ""
+    tone: str = ""
+
+
+def admin_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """A fixed number of queries, whatever the size of the farm."""
+    user = actor(request)
+    sites = site_lines(Site.objects.for_user(user))
+    now = timezone.now()
+    log = OperationLog.objects.for_user(user).select_related("miner", "performed_by")
+    return {
+        **context,
+        "title": "Dashboard",
+        "cards": cards(summarise(Miner.objects.for_user(user)), sites, now),
+        "sites": [
+            {**site, "active_percent": share(site["active_miners"], site["total_miners"]), "swept": swept(site, now)}
+            for site in sites
+        ],
+        "log": [(entry, age(entry.timestamp, now)) for entry in log[:LOG_LINES]],
+    }
+
+
+def cards(farm: Summary, sites: list[SiteLine], now: datetime) -> list[Card]:
+    miners = reverse("admin:hosting_miner_changelist")
+    apart = farm["maintenance"] + farm["curtailed"]
+    ths, power_kw = farm["hashrate_ths"], farm["power_kw"]
+    minutes = [site["sweep"].minute for site in sites if site["sweep"]]
+    oldest = min(minutes, default=None)  # the site that waits longest tells whether the collector keeps up
+    late = oldest is None or now - oldest > SWEEP_LATE_AFTER
+    return [
+        Card("Machines", f"{farm['miners']:,}", "", f"{apart:,} in maintenance or curtailed", miners),
+        Card(
+            "Online",
+            f"{farm['active']:,}",
+            "",
+            percent(farm["active"], farm["miners"]),
+            f"{miners}?status__exact=active",
+            "good",
+        ),
+        Card(
+            "Offline",
+            f"{farm['offline']:,}",
+            "",
+            percent(farm["offline"], farm["miners"]),
+            f"{miners}?status__exact=offline",
+            "bad" if farm["offline"] else "",
+        ),
+        Card("Hashrate", UNKNOWN if ths is None else f"{ths:,.0f}", "TH/s", "read in the last 5 minutes"),
+        Card(
+            "Power",
+            UNKNOWN if power_kw is None else f"{power_kw / 1000:,.3f}",
+            "MW",
+            "in part estimated" if farm["power_estimated"] else "at the wall",
+        ),
+        Card(
+            "Last sweep",
+            age(oldest, now),
+            "",
+            "beat or the worker may be down" if late else f"{len(minutes)} of {len(sites)} sites swept",
+            tone="bad" if late else "good",
+        ),
+    ]
+
+
+def share(part: int, whole: int) -> int | None:
+    return 100 * part // whole if whole else None
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} % of all" if whole else "no machines yet"
+
+
+def swept(site: SiteLine, now: datetime) -> str:
+    sweep = site["sweep"]
+    return age(sweep.minute if sweep else None, now)
