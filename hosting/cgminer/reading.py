@@ -145,7 +145,7 @@ def estimate_power_w(hashrate_ths: float, efficiency_j_th: float, nameplate_w: f
 
     Right to 5 to 20 %: firmware that overclocks or tunes moves the efficiency.
     """
-    return min(max(efficiency_j_th * hashrate_ths, IDLE_W), MOST_OF_NAMEPLATE * nameplate_w)
+    return round(min(max(efficiency_j_th * hashrate_ths, IDLE_W), MOST_OF_NAMEPLATE * nameplate_w), 2)
 
 
 def estimate_where_missing(reading: Reading) -> Reading:
@@ -154,7 +154,7 @@ def estimate_where_missing(reading: Reading) -> Reading:
         return reading
     promised = _promised(reading.model)
     if promised is not None:
-        reading.power_w = round(estimate_power_w(reading.hashrate_ths, *promised), 2)
+        reading.power_w = estimate_power_w(reading.hashrate_ths, *promised)
         reading.power_source = PowerSource.ESTIMATE
     return reading
 
