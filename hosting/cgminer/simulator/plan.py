@@ -97,7 +97,7 @@ def build(plan: FarmPlan) -> list[SimulatedMiner]:
     places = addresses(plan.count, plan.host, plan.port, ports=plan.ports)
     ill = _fault_of_each(plan)
     by_maker = {maker: [spec for spec in CATALOGUE if spec.manufacturer == maker] for maker in MAKE_WEIGHTS}
-    rng = random.Random(f"{plan.seed} {plan.host} {plan.port}")  # noqa: S311 a farm, not a secret
+    rng = random.Random(plan.seed)  # noqa: S311 a farm, not a secret
     makers = rng.choices(list(MAKE_WEIGHTS), list(MAKE_WEIGHTS.values()), k=plan.count)
     return [
         _build_miner(plan, number, place, rng.choice(by_maker[maker]), rng=rng, fault=ill.get(number))
@@ -109,6 +109,8 @@ def _build_miner(
     plan: FarmPlan, number: int, place: tuple[str, int], spec: ModelSpec, *, rng: random.Random, fault: str | None
 ) -> SimulatedMiner:
     make = MAKES[spec.manufacturer]
+    # Two farms of one seed at different addresses are two farms: their machines differ in name.
+    names = random.Random(f"{plan.seed} {place[0]} {place[1]}")  # noqa: S311 a farm, not a secret
     old_firmware = rng.random() < 0.5  # stock S19 firmware: takes no joined commands
     web_port = _web_port(plan, number) if make == "Antminer" else None
     return SimulatedMiner(
@@ -117,8 +119,8 @@ def _build_miner(
         port=place[1],
         make=make,
         model=spec,
-        serial=f"{make[0]}SIM{rng.randrange(16**6):06X}{number:05d}",
-        mac="02:" + ":".join(f"{byte:02X}" for byte in (*rng.randbytes(2), *number.to_bytes(3, "big"))),
+        serial=f"{make[0]}SIM{names.randrange(16**6):06X}{number:05d}",
+        mac="02:" + ":".join(f"{byte:02X}" for byte in (*names.randbytes(2), *number.to_bytes(3, "big"))),
         traits=Traits.drawn(spec, rng),
         fault=fault,
         web_port=web_port,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,6 +117,12 @@ def sending(*pieces: bytes, pause_s: float = 0.02, then_wait_s: float = 0.0) -> 
         await asyncio.sleep(then_wait_s)
 
     return handle
+
+
+def network(number: int) -> str:
+    """First address of a loopback network that no other process of these tests uses; number 0 to 19."""
+    process = os.getpid()
+    return f"127.{60 + process % 60}.{process // 60 % 12 * 20 + number}.1"
 
 
 def open_files() -> int:

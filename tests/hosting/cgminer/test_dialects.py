@@ -198,34 +198,29 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=4,
 )
-FIELDS = st.dictionaries(
-    st.sampled_from(
-        [
-            "Type",
-            "BMMiner",
-            "Miner",
-            "GHS 5s",
-            "MHS av",
-            "temp2_1",
-            "temp_chip1",
-            "temp1",
-            "fan1",
-            "fan_num",
-            "Power",
-            "HS RT",
-            "Elapsed",
-            "Uptime",
-            "Accepted",
-            "Temperature",
-            "Chip Temp Max",
-            "Fan Speed In",
-            "chain_consumption1",
-            "Model",
-        ]
-    ),
-    VALUES,
-    max_size=8,
-)
+NAMES_OF_FIELDS = [
+    "Type",
+    "BMMiner",
+    "Miner",
+    "GHS 5s",
+    "MHS av",
+    "temp2_1",
+    "temp_chip1",
+    "temp1",
+    "fan1",
+    "fan_num",
+    "Power",
+    "HS RT",
+    "Elapsed",
+    "Uptime",
+    "Accepted",
+    "Temperature",
+    "Chip Temp Max",
+    "Fan Speed In",
+    "chain_consumption1",
+    "Model",
+]
+FIELDS = st.dictionaries(st.sampled_from(NAMES_OF_FIELDS), VALUES, max_size=8)
 REPLY = st.builds(
     lambda section, data, status: {section: data, "STATUS": status, "Msg": data},
     st.sampled_from(["SUMMARY", "STATS", "DEVS", "VERSION", "DEVDETAILS"]),

@@ -11,8 +11,7 @@ import pytest
 
 from hosting.cgminer.simulator import Phase, SimulatedFarm, build_farm
 from hosting.cgminer.whatsminer_seal import SealError, md5crypt, seal, session_key, token_sign, unseal
-from tests.farm import network
-from tests.hosting.cgminer.device import run
+from tests.hosting.cgminer.device import network, run
 
 SPEED = 500.0
 WEB_PORT = 8480
