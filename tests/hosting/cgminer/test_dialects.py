@@ -198,10 +198,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=4,
 )
-NAMES_OF_FIELDS = [
-    "Type",
-    "BMMiner",
-    "Miner",
+NUMBERS = [
     "GHS 5s",
     "MHS av",
     "temp2_1",
@@ -213,13 +210,9 @@ NAMES_OF_FIELDS = [
     "HS RT",
     "Elapsed",
     "Uptime",
-    "Accepted",
-    "Temperature",
-    "Chip Temp Max",
-    "Fan Speed In",
-    "chain_consumption1",
-    "Model",
 ]
+TEXTS = ["Type", "BMMiner", "Miner", "Model", "chain_consumption1"]
+NAMES_OF_FIELDS = [*NUMBERS, *TEXTS, "Accepted", "Temperature", "Chip Temp Max", "Fan Speed In"]
 FIELDS = st.dictionaries(st.sampled_from(NAMES_OF_FIELDS), VALUES, max_size=8)
 REPLY = st.builds(
     lambda section, data, status: {section: data, "STATUS": status, "Msg": data},
