@@ -267,6 +267,22 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "BORDER_RADIUS": "6px",
+    "SITE_ICON": lambda _request: f"{STATIC_URL}img/logo.svg",
+    "COLORS": {
+        "primary": {
+            "50": "#eef9f2",
+            "100": "#d6f0e0",
+            "200": "#aee0c3",
+            "300": "#7ecba1",
+            "400": "#4fbf86",
+            "500": "#2a9560",
+            "600": "#0f6b41",
+            "700": "#0d5837",
+            "800": "#0c462d",
+            "900": "#0a3a26",
+            "950": "#052014",
+        }
+    },
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "minefarm.navigation.admin_sidebar"},
     "DASHBOARD_CALLBACK": "minefarm.navigation.admin_dashboard",
 }

@@ -75,7 +75,12 @@ def test_poll_miner_of_a_silent_device_answers_within_six_seconds():
         "hardware_errors",
         "error",
     ]
-    assert (document["host"], document["port"], document["online"], document["error"]) == ("127.0.0.1", port, False, "timeout")
+    assert (document["host"], document["port"], document["online"], document["error"]) == (
+        "127.0.0.1",
+        port,
+        False,
+        "timeout",
+    )
     assert done.returncode == 1
     assert all(document[key] is None for key in list(document)[3:-1])
 

@@ -12,7 +12,7 @@ PASSWORD = "minefarm-demo"
 PEOPLE = {
     "client-a": {"portal": "/miners/"},
     "operator": {"sites": "/sites/", "site": "first:/sites/"},
-    "owner": {},
+    "owner": {"admin": "/admin/", "admin-miners": "/admin/hosting/miner/"},
 }
 
 

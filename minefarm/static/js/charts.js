@@ -44,14 +44,18 @@
       return;
     }
     const { text, grid } = ink();
+    // A young farm's chart begins with its first reading, but never shows less than an hour.
+    const first = data.t[data[metric].findIndex((value) => value !== null)];
+    const end = data.t.at(-1) + data.step_s;
+    const start = Math.max(data.t[0], Math.min(first - data.step_s, end - 3600));
     const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
     const options = {
       width: panel.clientWidth,
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false },
-      scales: { x: { time: true, range: [data.t[0], data.t.at(-1) + data.step_s] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
-      axes: [{ ...axis, values: (_, splits) => splits.map(clock) }, { ...axis, size: 56 }],
+      scales: { x: { time: true, range: [start, end] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
+      axes: [{ ...axis, size: 28, values: (_, splits) => splits.map(clock) }, { ...axis, size: 56 }],
       series: [{}, { stroke: COLOURS[metric], width: 2, fill: `${COLOURS[metric]}22`, spanGaps: false, points: { show: known.length < 60, size: 5 } }],
       hooks: {
         setCursor: [(plot) => {
@@ -92,7 +96,9 @@
       figure.querySelectorAll(".farm-chart-panel").forEach((panel) => panel.remove());
       for (const metric of Object.keys(UNITS)) draw(figure, data, metric);
       const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-      note.textContent = `Means of ${data.step_s / 60} minutes, times in ${zone}; a gap means no reading.`
+      const began = data.t.find((_, at) => data.hashrate_ths[at] !== null);
+      const young = began && began > data.t[0] + 3600 ? `Readings began at ${clock(began)}. ` : "";
+      note.textContent = `${young}Means of ${data.step_s / 60} minutes, times in ${zone}; a gap means no reading.`
         + (data.power_estimated ? " Power is estimated for machines that do not report it." : "");
     } catch (error) {
       note.textContent = `The chart could not be loaded (${error.message}). Reload the page to try again.`;
