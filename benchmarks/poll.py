@@ -40,7 +40,16 @@ def farm(miners: int, network: int, *faults: str) -> Iterator[list[tuple[str, in
 
     raise_open_files(miners + 100)
     host = f"127.{network}.0.1"
-    command = [sys.executable, str(ROOT / "manage.py"), "simulate_fleet", "--json", "--miners", str(miners), "--host", host]
+    command = [
+        sys.executable,
+        str(ROOT / "manage.py"),
+        "simulate_fleet",
+        "--json",
+        "--miners",
+        str(miners),
+        "--host",
+        host,
+    ]
     for fault in faults:
         command += ["--fault", fault]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -54,7 +63,9 @@ def farm(miners: int, network: int, *faults: str) -> Iterator[list[tuple[str, in
             process.send_signal(signal.SIGTERM)
 
 
-def read_bare(addresses: list[tuple[str, int]], remembered: dict[tuple[str, int], str | None], at_once: int = 1000) -> int:
+def read_bare(
+    addresses: list[tuple[str, int]], remembered: dict[tuple[str, int], str | None], at_once: int = 1000
+) -> int:
     """The limit: epoll, non-blocking sockets, the same requests, one read-to-end each; nothing is parsed.
 
     A firmware that refuses joined commands is asked twice here, too. Returns the number of replies.
@@ -135,7 +146,13 @@ def cpu_figures(miners: int) -> Iterator[bool]:
         exchanges = sum(len((remembered[address] or "").split(",")) for address in some)
         limit, _ = cpu_s(lambda: read_bare(some, remembered), exchanges)
         ours, wall = cpu_s(lambda: read_ours(some, remembered), miners)
-        facts = {"miners": miners, "cpu_s": round(ours, 3), "limit_cpu_s": round(limit, 3), "wall_s": round(wall, 2), "exchanges": exchanges}
+        facts = {
+            "miners": miners,
+            "cpu_s": round(ours, 3),
+            "limit_cpu_s": round(limit, 3),
+            "wall_s": round(wall, 2),
+            "exchanges": exchanges,
+        }
         yield report("1 CPU of a sweep / raw epoll loop", value=ours / limit, goal=3.0, **facts)
         most, _ = cpu_s(lambda: read_ours(addresses, remembered), 2 * miners)
         least, _ = cpu_s(lambda: read_ours(few, remembered), miners // 4)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from django.db import transaction
-from hosting.cgminer.simulator import SimulatedMiner
 
 from accounts.models import User
 from accounts.roles import Role
+from hosting.cgminer.simulator import SimulatedMiner
 from hosting.models import OperationLog, Site
 from hosting.simulation import register_simulated
 

@@ -55,7 +55,10 @@ class FarmCommand(BaseCommand):
                 raise
             raise CommandError("The database lacks tables of this version: run `manage.py migrate`.") from error
         except OperationalError as error:
-            raise CommandError(f"The database does not answer ({str(error).strip()}): start it, or correct DATABASE_URL.") from error
+            reason = str(error).strip()
+            raise CommandError(
+                f"The database does not answer ({reason}): start it, or correct DATABASE_URL."
+            ) from error
 
     def emit(self, document: Mapping[str, object], text: str, *, as_json: bool) -> None:
         """Print the document, or the text for people."""

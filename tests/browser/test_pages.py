@@ -22,7 +22,14 @@ def farm(site, make_miner, client_a, client_b):
     now = database_minute()
     for ago in (*range(40, 25, -1), *range(12, -1, -1)):
         rows = [
-            Row(miner.pk, miner.client_id, None, hashrate_centi_ths=11_000 + ago, power_centi_w=320_000, temperature_centi_c=7_700)
+            Row(
+                miner.pk,
+                miner.client_id,
+                None,
+                hashrate_centi_ths=11_000 + ago,
+                power_centi_w=320_000,
+                temperature_centi_c=7_700,
+            )
             for miner in mine + others
         ]
         store_sweep(SweepFacts(site.pk, now - timedelta(minutes=ago), {}, 1.0, 0.2), rows)

@@ -25,9 +25,20 @@ MINERS, HANGING = 40, 4
 
 @contextmanager
 def worker() -> Iterator["subprocess.Popen[bytes]"]:
-    command = [str(Path(sys.executable).parent / "celery"), "-A", "minefarm", "worker", "-Q", "default,telemetry", "-c", "1"]
+    command = [
+        str(Path(sys.executable).parent / "celery"),
+        "-A",
+        "minefarm",
+        "worker",
+        "-Q",
+        "default,telemetry",
+        "-c",
+        "1",
+    ]
     environment = os.environ | {"DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         wait_until(lambda: app.control.inspect(timeout=0.5).ping(), 30)
         yield process
@@ -69,7 +80,9 @@ def test_a_killed_worker_loses_and_doubles_nothing(site, catalogue):
             killed = time.monotonic()
             with worker():
                 while TelemetrySweep.objects.count() == before:
-                    assert time.monotonic() - killed < 120, "a dead worker blocks the next one for more than two minutes"
+                    assert time.monotonic() - killed < 120, (
+                        "a dead worker blocks the next one for more than two minutes"
+                    )
                     sweep_sites.delay()
                     time.sleep(4)
             assert_every_minute_is_whole()
