@@ -3,9 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminRadioSelectWidget
+from unfold.forms import UserChangeForm, UserCreationForm
 
 from accounts.models import User, UserStatus
 from accounts.roles import Role
@@ -26,22 +25,15 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         return role
 
 
-class NewAccountForm(AccountForm, AdminUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+class NewAccountForm(AccountForm, UserCreationForm):
     """A new account; the password is asked for twice, or switched off until one is set."""
 
     class Meta:
         model = User
         fields = ("email", "name", "role", "status")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("password1", "password2"):
-            self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-        usable: Any = self.fields["usable_password"]
-        usable.widget = UnfoldAdminRadioSelectWidget(choices=usable.choices)
 
-
-class ChangeAccountForm(AccountForm, UserChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+class ChangeAccountForm(AccountForm, UserChangeForm):
     class Meta:
         model = User
         fields = ("email", "name", "role", "status", "role_id")

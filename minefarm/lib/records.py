@@ -1,7 +1,7 @@
 """Admin pages of what jobs write and nobody edits, and how old such a record is."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from django.db.models import Model
@@ -56,4 +56,4 @@ def age_with_moment(moment: datetime | None, now: datetime) -> SafeString | str:
     """The age, with the moment itself in UTC where the pointer rests."""
     if moment is None:
         return UNKNOWN
-    return format_html('<span title="{:%Y-%m-%d %H:%M:%S} UTC">{}</span>', moment, age(moment, now))
+    return format_html('<span title="{} UTC">{}</span>', f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}", age(moment, now))
