@@ -1,18 +1,26 @@
 #!/usr/bin/env python3
-"""Run a MineFarm command. Without DATABASE_URL and REDIS_URL, on the embedded servers of this checkout."""
+"""Run a MineFarm command. Outside production, and without DATABASE_URL and REDIS_URL, on the embedded servers of this checkout."""
 
 import os
 import sys
 
-# These read no table, so they start no database.
+# These read no table, so they start no server.
 NO_DATABASE = frozenset({"poll_miner", "makemigrations", "spectacular", "collectstatic"})
-NO_STACK = frozenset({"", "help", "version", "--help", "--version", "-h"})
+NO_STACK = frozenset({"", "help", "version", "--help", "--version"})
 
 
-def main() -> int | None:
+def needs_servers(arguments: list[str]) -> bool:
+    """Whether the command reads or writes the database or the broker."""
+    command = arguments[0] if arguments else ""
+    asks_for_help = bool({"-h", "--help"} & set(arguments))
+    writes_nothing = command == "simulate_fleet" and not any(one.startswith("--register") for one in arguments)
+    return not (command in NO_DATABASE | NO_STACK or asks_for_help or writes_nothing)
+
+
+def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minefarm.settings")
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
+        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
 
         from minefarm.devstack import DevstackError, ensure_environment
@@ -20,20 +28,19 @@ def main() -> int | None:
         print(f"{error}. Run `make install` and use .venv/bin/python.", file=sys.stderr)
         return 1
     lease = None
-    if command in NO_DATABASE or (command == "simulate_fleet" and "--register" not in " ".join(sys.argv)):
-        os.environ["MINEFARM_NO_DATABASE"] = "1"
-    elif command not in NO_STACK and not {"-h", "--help"} & set(sys.argv):
-        try:
-            lease = ensure_environment()
-        except DevstackError as error:
-            print(error, file=sys.stderr)
-            return 1
     try:
+        if not needs_servers(sys.argv[1:]):
+            os.environ["MINEFARM_NO_DATABASE"] = "1"
+        elif os.environ.get("MINEFARM_ENV") != "production":
+            lease = ensure_environment()
         execute_from_command_line(sys.argv)
+    except (DevstackError, ImproperlyConfigured) as error:
+        print(error, file=sys.stderr)
+        return 1
     finally:
         if lease is not None:
             lease.release()
-    return None
+    return 0
 
 
 if __name__ == "__main__":

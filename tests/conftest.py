@@ -1,8 +1,12 @@
 """One cast for every story: named by role, two customers who never see each other."""
 
 import importlib
+import importlib.util
 
 import pytest
+
+# The browser group is installed by `make test-browser` only.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
 
 
 @pytest.fixture(autouse=True)

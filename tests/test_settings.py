@@ -82,3 +82,20 @@ def test_web_processes_have_the_pool_and_others_one_recycled_connection():
     assert load_settings(code, **SAFE).stdout == "300 None\n"
     web = load_settings(code, **SAFE, MINEFARM_PROCESS="web").stdout
     assert web == "None {'min_size': 10, 'max_size': 30, 'max_lifetime': 300, 'timeout': 10}\n"
+
+
+def test_manage_py_starts_no_embedded_server_in_production_and_prints_no_traceback(tmp_path):
+    clean = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "doctor"],
+        env=clean | {"MINEFARM_ENV": "production", "MINEFARM_STATE_DIR": str(tmp_path / "state")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "DATABASE_URL is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "state").exists()
