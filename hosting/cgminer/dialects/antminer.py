@@ -1,7 +1,7 @@
 """Bitmain's stock firmware (bmminer). Reports no power. `temp2_N` and `temp_chipN` are chips, `tempN`, `temp_pcbN` boards."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,9 +32,7 @@ def recognises(replies: Replies) -> bool:
 def parse(replies: Replies) -> Reading:
     stats = entries(replies, "stats")
     header = next((entry for entry in stats if "Type" in entry), first(replies, "version"))
-    values: dict[str, Any] = {}
-    for entry in stats:
-        values.update(entry)
+    values = merged(stats)
     summary = first(replies, "summary")
     reading = Reading(make=MAKE, model=text(header.get("Type")), firmware=text(header.get("Miner")))
     set_rates(reading, values, summary)
@@ -50,6 +48,16 @@ def parse(replies: Replies) -> Reading:
     return reading
 
 
+def merged(stats: Sequence[Fields]) -> Fields:
+    """All of it in one; the usual reply is a header and one object with every value, which is taken as it is."""
+    if len(stats) == 2 and "Elapsed" in stats[1]:
+        return stats[1]
+    values: dict[str, Any] = {}
+    for entry in stats:
+        values.update(entry)
+    return values
+
+
 @lru_cache(maxsize=256)
 def sort_keys(names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     """The names of each kind, fans by number. A firmware sends the same names every minute, so few are ever sorted."""
@@ -58,14 +66,16 @@ def sort_keys(names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     return {kind: tuple(found) for kind, found in kinds.items()}
 
 
-def sensors(values: Fields, names: Iterable[str]) -> Iterable[object]:
+def sensors(values: Fields, names: Iterable[str]) -> list[object]:
     """Every value of the sensors so named; "78-50-69-70" is four of them."""
+    found: list[object] = []
     for name in names:
         value = values[name]
         if isinstance(value, str):
-            yield from chain_sensors(value)
+            found += chain_sensors(value)
         else:
-            yield value
+            found.append(value)
+    return found
 
 
 @lru_cache(maxsize=8192)

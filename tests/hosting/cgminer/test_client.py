@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import socket
 import time
 
@@ -204,6 +205,33 @@ def test_dead_machines_cost_one_timeout_for_each_that_fits_into_the_concurrency(
 
     assert run(main(30)) < 0.5
     assert run(main(10)) == pytest.approx(0.6, abs=0.2)
+
+
+def test_more_dead_machines_than_are_asked_at_first_are_waited_for_all_at_once():
+    async def main():
+        async with listening(sending(then_wait_s=5)) as (port, _):
+            started = time.monotonic()
+            results = await poll_many([Target("127.0.0.1", port)] * 500, timeout_s=0.5, concurrency=1000)
+            return results, time.monotonic() - started
+
+    results, wall_s = run(main())
+    assert [result.error for result in results] == [ReadError.TIMEOUT] * 500
+    assert wall_s < 1.0  # in rounds of 64 they would take 4 s
+
+
+def test_our_own_lack_of_files_is_not_the_machines_fault():
+    async def main():
+        async with listening(replying(WHATSMINER)) as (port, _):
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            os.close(lowest_free := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+            try:
+                await poll("127.0.0.1", port, timeout_s=0.5)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    with pytest.raises(OSError, match="Too many open files"):
+        run(main())
 
 
 def test_what_was_not_begun_by_the_deadline_is_a_timeout():
