@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a MineFarm command. Outside production, and without DATABASE_URL and REDIS_URL, on the embedded servers of this checkout."""
+"""Run a MineFarm command; outside production, without DATABASE_URL and REDIS_URL, on the embedded servers of the checkout."""
 
 import os
 import sys
