@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as AccountAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm
 
@@ -17,7 +16,7 @@ from accounts.access import actor
 from accounts.forms import ChangeAccountForm, NewAccountForm
 from accounts.models import User, UserStatus
 from accounts.roles import Role
-from minefarm.lib.records import column
+from minefarm.lib.records import FarmAdmin, column
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # allauth's own recipe
 admin.site.unregister(Group)  # roles are a table in accounts/roles.py
@@ -34,7 +33,7 @@ STATUS_LABELS = {UserStatus.ACTIVE: "success", UserStatus.DISABLED: "danger"}
 
 
 @admin.register(User)
-class UserAdmin(AccountAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     form = ChangeAccountForm
     add_form = NewAccountForm
     change_password_form = AdminPasswordChangeForm
@@ -45,17 +44,13 @@ class UserAdmin(AccountAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic 
     search_help_text = "E-mail or name"
     ordering = ("email",)
     filter_horizontal = ()
-    list_per_page = 100
-    show_full_result_count = False
     readonly_fields = ("last_login", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         ("What they may do", {"fields": ("role", "status", "role_id")}),
         ("Dates", {"fields": ("last_login", "created_at", "updated_at")}),
     )
-    add_fieldsets = (
-        (None, {"fields": ("email", "name", "role", "status", "usable_password", "password1", "password2")}),
-    )
+    add_fieldsets = ((None, {"fields": ("email", "name", "role", "status", "password1", "password2")}),)
 
     @column("role", ordering="role", label=ROLE_LABELS)
     def role_label(self, user: User) -> tuple[str, str]:

@@ -26,7 +26,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
 
 
 class NewAccountForm(AccountForm, UserCreationForm):
-    """A new account; the password is asked for twice, or switched off until one is set."""
+    """A new account with a password, asked for twice."""
+
+    usable_password = None
 
     class Meta:
         model = User

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from events.models import OutboxEvent, OutboxStatus, SchedulerLock
-from minefarm.lib.records import RecordAdmin, age_with_moment, column
+from minefarm.lib.records import GrowingRecordAdmin, RecordAdmin, age_with_moment, column
 
 EVENT_LABELS = {OutboxStatus.PENDING: "info", OutboxStatus.PROCESSED: "success", OutboxStatus.FAILED: "danger"}
 LOCK_LABELS = {"held": "success", "free": "default"}
@@ -48,7 +48,7 @@ class SchedulerLockAdmin(RecordAdmin):
 
 
 @admin.register(OutboxEvent)
-class OutboxEventAdmin(RecordAdmin):
+class OutboxEventAdmin(GrowingRecordAdmin):
     list_display = ("id", "event_type", "status_label", "created", "processed_at")
     list_filter = (("status", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
     list_filter_submit = True

@@ -20,7 +20,7 @@ from minefarm.schedule import BEAT_SCHEDULE
 for scheduled in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(scheduled)
 
-BY_HAND = ("enabled", "description")
+BY_HAND = ("enabled",)
 
 
 class TaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
@@ -79,7 +79,8 @@ class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):
 
 
 def in_code(task: PeriodicTask | None) -> bool:
-    return task is not None and task.name in BEAT_SCHEDULE
+    """Whether beat writes the entry again at its next start: ours, and the ones that Celery adds itself."""
+    return task is not None and (task.name in BEAT_SCHEDULE or task.name.startswith("celery."))
 
 
 @admin.register(IntervalSchedule)

@@ -5,13 +5,12 @@ from typing import Any
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
@@ -26,7 +25,7 @@ from hosting.admin.imports import MinerImportAdmin
 from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
 from hosting.states import MinerStatus
 from hosting.summary import FRESH_FOR, last_sweeps
-from minefarm.lib.records import UNKNOWN, age_with_moment, column
+from minefarm.lib.records import UNKNOWN, FarmAdmin, age_with_moment, column
 
 STATUS_LABELS = {
     MinerStatus.ACTIVE: "success",
@@ -38,14 +37,14 @@ SWEEPS_SHOWN = 15
 
 
 @admin.register(Site)
-class SiteAdmin(ModelAdmin):
-    list_display = ("name", "location", "capacity_mw", "total_miners", "active_share", "last_sweep", "page")
+class SiteAdmin(FarmAdmin):
+    list_display = ("name", "location", "capacity", "total_miners", "active_share", "last_sweep", "page")
     search_fields = ("name", "location")
-    readonly_fields = ("total_miners", "active_miners", "created_at", "sweeps_shown")
+    change_form_outer_after_template = "admin/hosting/site/sweeps.html"
+    readonly_fields = ("total_miners", "active_miners", "created_at")
     fieldsets = (
         (None, {"fields": ("name", "location", "capacity_mw")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
-        ("Last sweeps", {"fields": ("sweeps_shown",)}),
     )
     add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw")}),)
 
@@ -55,6 +54,10 @@ class SiteAdmin(ModelAdmin):
 
     def get_view_on_site_url(self, obj: Site | None = None) -> str | None:
         return None if obj is None else reverse("hosting:site", args=[obj.pk])
+
+    @column("capacity (MW)", ordering="capacity_mw")
+    def capacity(self, site: Site) -> str:
+        return UNKNOWN if site.capacity_mw is None else f"{site.capacity_mw:,.3f}"
 
     @column("active", ordering="active_miners")
     def active_share(self, site: Site) -> str:
@@ -73,14 +76,17 @@ class SiteAdmin(ModelAdmin):
             reverse("hosting:site", args=[site.pk]),
         )
 
-    @column("sweeps")
-    def sweeps_shown(self, site: Site) -> str:
-        sweeps = last_sweeps(site.pk, count=SWEEPS_SHOWN)
-        return render_to_string("admin/hosting/site/sweeps.html", {"sweeps": sweeps})
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        number = int(object_id) if object_id.isascii() and object_id.isdecimal() and len(object_id) < 10 else 0
+        sweeps = {"sweeps": last_sweeps(number, count=SWEEPS_SHOWN)}
+        page: HttpResponse = super().change_view(request, object_id, form_url, sweeps | (extra_context or {}))
+        return page
 
 
 @admin.register(MinerModel)
-class MinerModelAdmin(ModelAdmin):
+class MinerModelAdmin(FarmAdmin):
     list_display = (
         "name",
         "manufacturer",
@@ -92,7 +98,6 @@ class MinerModelAdmin(ModelAdmin):
     )
     list_filter = ("manufacturer",)
     search_fields = ("name", "manufacturer")
-    show_full_result_count = False
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -114,7 +119,7 @@ class ManufacturerFilter(DropdownFilter):
 
 
 @admin.register(Miner)
-class MinerAdmin(ModelAdmin, MinerActions, MinerImportAdmin):
+class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
     list_display = (
         "serial_number",
         "miner_model",
@@ -136,14 +141,12 @@ class MinerAdmin(ModelAdmin, MinerActions, MinerImportAdmin):
     )
     list_filter_submit = True
     list_select_related = ("miner_model", "site", "client", "latest")
-    list_per_page = 100
-    show_full_result_count = False
     search_fields = ("serial_number", "cgminer_ip", "client__email")
-    search_help_text = "Serial number, IP address or the client's e-mail"
+    search_help_text = "Serial, IP or the client's e-mail"
     ordering = ("serial_number",)
-    readonly_fields = ("status_label", "latest_reading", "created_at", "updated_at")
+    readonly_fields = ("status", "latest_reading", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("serial_number", "miner_model", "site", "client", "status_label")}),
+        (None, {"fields": ("serial_number", "miner_model", "site", "client", "status")}),
         ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled", "latest_reading")}),
         ("Purchase", {"fields": ("purchase_date", "warranty_expiry", "created_at", "updated_at")}),
     )

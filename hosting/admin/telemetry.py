@@ -1,5 +1,6 @@
 """What was measured and done, to look at: the collector and the services write it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -13,7 +14,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, Re
 
 from hosting.models import MinerLatest, OperationLog
 from hosting.summary import FRESH_FOR
-from minefarm.lib.records import UNKNOWN, RecordAdmin, age_with_moment, column
+from minefarm.lib.records import UNKNOWN, GrowingRecordAdmin, RecordAdmin, age_with_moment, column
 
 HEALTH_LABELS = {"fresh": "success", "stale": "warning", "never": "danger"}
 
@@ -37,13 +38,28 @@ class ErrorFilter(DropdownFilter):
 
 @admin.register(MinerLatest)
 class MinerLatestAdmin(RecordAdmin):
-    list_display = ("miner", "site", "health", "hashrate_ths", "power", "temperature_c", "fans", "seen", "error")
+    list_display = ("miner", "site", "health", "hashrate", "power", "temperature", "fans", "seen", "error")
     list_filter = (ErrorFilter, ("miner__site", RelatedDropdownFilter))
     list_filter_submit = True
     list_select_related = ("miner__site",)
     search_fields = ("miner__serial_number", "miner__cgminer_ip")
     search_help_text = "Serial number or IP address"
     ordering = ("miner__serial_number",)
+    fields = (
+        "miner",
+        "seen_at",
+        "attempted_at",
+        "error",
+        "hashrate",
+        "hashrate_avg",
+        "power",
+        "temperature",
+        "fans",
+        "uptime",
+        "accepted",
+        "rejected",
+        "hardware_errors",
+    )
 
     def get_view_on_site_url(self, obj: MinerLatest | None = None) -> str | None:
         return None if obj is None else reverse("hosting:miner", args=[obj.pk])
@@ -58,6 +74,22 @@ class MinerLatestAdmin(RecordAdmin):
             return "never", "never"
         health = "fresh" if latest.seen_at > timezone.now() - FRESH_FOR else "stale"
         return health, health
+
+    @column("TH/s", ordering="hashrate_ths")
+    def hashrate(self, latest: MinerLatest) -> str:
+        return UNKNOWN if latest.hashrate_ths is None else f"{latest.hashrate_ths:,.2f}"
+
+    @column("TH/s, the device's own mean")
+    def hashrate_avg(self, latest: MinerLatest) -> str:
+        return UNKNOWN if latest.hashrate_avg_ths is None else f"{latest.hashrate_avg_ths:,.2f}"
+
+    @column("°C", ordering="temperature_c")
+    def temperature(self, latest: MinerLatest) -> str:
+        return UNKNOWN if latest.temperature_c is None else f"{latest.temperature_c:.1f}"
+
+    @column("uptime")
+    def uptime(self, latest: MinerLatest) -> str:
+        return UNKNOWN if latest.uptime_s is None else str(timedelta(seconds=latest.uptime_s))
 
     @column("W", ordering="power_w")
     def power(self, latest: MinerLatest) -> str:
@@ -75,7 +107,7 @@ class MinerLatestAdmin(RecordAdmin):
 
 
 @admin.register(OperationLog)
-class OperationLogAdmin(RecordAdmin):
+class OperationLogAdmin(GrowingRecordAdmin):
     list_display = ("timestamp", "machine", "operation", "details", "who")
     list_filter = (("timestamp", RangeDateTimeFilter), ("miner__site", RelatedDropdownFilter))
     list_filter_submit = True

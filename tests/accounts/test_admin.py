@@ -83,7 +83,6 @@ def test_an_added_customer_can_sign_in_with_the_password_that_was_typed_twice(cl
             "name": "New Client",
             "role": "client",
             "status": "ACTIVE",
-            "usable_password": "true",
             "password1": "a fresh long secret",
             "password2": "a fresh long secret",
         },
@@ -103,7 +102,6 @@ def test_two_different_passwords_add_nobody(client, admin):
             "email": "new@farm.example",
             "role": "client",
             "status": "ACTIVE",
-            "usable_password": "true",
             "password1": "a fresh long secret",
             "password2": "another long secret",
         },
@@ -116,7 +114,7 @@ def test_an_address_that_has_an_account_is_refused_whatever_its_case(client, adm
     client.force_login(admin)
     response = client.post(
         f"{USERS}add/",
-        {"email": "CLIENT-A@farm.example", "role": "client", "status": "ACTIVE", "usable_password": "false"},
+        {"email": "CLIENT-A@farm.example", "role": "client", "status": "ACTIVE", "password1": "", "password2": ""},
     )
     assert "This e-mail address has an account." in str(response.context["adminform"].form.errors)
     assert User.objects.filter(email__iexact="client-a@farm.example").count() == 1
