@@ -73,7 +73,7 @@ def measure() -> bool:
             copy.write(streams["bare"])
 
     def history() -> None:
-        with connection.cursor() as cursor, cursor.cursor.copy(store.HISTORY_COPY) as copy:
+        with connection.cursor() as cursor, cursor.cursor.copy(store.history_copy(at)) as copy:
             copy.write(streams["history"].pop())
 
     def whole() -> None:
