@@ -28,7 +28,7 @@ class Command(FarmCommand):
             "--ports", action="store_true", help="consecutive ports of one address instead of consecutive addresses"
         )
         parser.add_argument(
-            "--web-port", type=int, default=0, help="first port of the Antminers' web interface; 0: none"
+            "--web-port", type=int, help="(first) port of the Antminers' web interface; 80 where it can be had, 0: none"
         )
         parser.add_argument(
             "--seed", type=int, default=1, help="the same seed gives the same farm (default %(default)s)"
