@@ -45,6 +45,8 @@ def farm(miners: int, network: int, *faults: str) -> Iterator[list[tuple[str, in
         str(ROOT / "manage.py"),
         "simulate_fleet",
         "--json",
+        "--web-port",
+        "0",
         "--miners",
         str(miners),
         "--host",

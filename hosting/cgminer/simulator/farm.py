@@ -23,6 +23,7 @@ MAX_REQUEST_BYTES = 16 * 1024
 DRIP_INTERVAL_S = 0.25
 BACKLOG = 64
 FILES_FOR_CONNECTIONS = 4_000
+FEWEST_FOR_CONNECTIONS = 200
 NO_REPLIES = (
     b"Socket connect failed: Connection refused\n\0",
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html><body>Bad Request</body></html>",
@@ -99,8 +100,7 @@ class SimulatedFarm:
 
     async def start(self) -> None:
         """Listen for every machine; raises OSError, naming the address, when one cannot be had, and then none listens."""
-        listeners = sum(1 + (miner.web_port is not None) for miner in self.miners)
-        raise_open_files(listeners + FILES_FOR_CONNECTIONS)
+        self._make_room()
         try:
             for miner in self.miners:
                 if miner.fault != Fault.REFUSE:
@@ -109,6 +109,18 @@ class SimulatedFarm:
         except BaseException:
             await self.stop()
             raise
+
+    def _make_room(self) -> None:
+        """Raise the limit of open files; where it does not reach, web interfaces are left out before machines are refused."""
+        webs = sum(miner.web_port is not None for miner in self.miners)
+        needed = len(self.miners) + FEWEST_FOR_CONNECTIONS
+        limit = raise_open_files(len(self.miners) + webs + FILES_FOR_CONNECTIONS)
+        if limit < needed:
+            hint = f"{len(self.miners)} machines need {needed} open files and {limit} are allowed: raise `ulimit -n`"
+            raise OSError(errno.EMFILE, hint)
+        if limit < len(self.miners) + webs + FILES_FOR_CONNECTIONS:
+            for miner in self.miners:
+                miner.web_port = None
 
     async def stop(self) -> None:
         """Close every socket; connections that are open are cut."""

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import errno
 import signal
 from collections import Counter
 from typing import Any
@@ -71,7 +72,12 @@ class Command(FarmCommand):
         try:
             await farm.start()
         except OSError as error:
-            raise CommandError(f"{error}. Another simulator may be running: choose another --host or --port.") from None
+            hint = (
+                ""
+                if error.errno == errno.EMFILE
+                else " Another simulator may be running: choose another --host or --port."
+            )
+            raise CommandError(f"{error.strerror}.{hint}") from None
         try:
             document = {
                 "miners": len(miners),
