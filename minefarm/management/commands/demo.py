@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Sum
-from hosting.cgminer.simulator import build_farm
 
+from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner, Site, TelemetrySweep
 from hosting.tasks import sweep_sites
 from minefarm.demo import LOGINS, PASSWORD, real_farm, seed_demo
