@@ -73,3 +73,15 @@ def test_the_admin_asks_for_the_same_sign_in_and_refuses_customers(client, clien
 def test_guessing_is_slowed_down(client, client_a):
     answers = [sign_in(client, client_a, "wrong") for _ in range(6)]
     assert "Too many failed login attempts" in answers[-1].content.decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["email/", "password/change/", "logout/", "password/reset/", "signup/", "reauthenticate/", "inactive/"]
+)
+def test_every_account_page_wears_the_farms_clothes(client, client_a, path):
+    if path not in {"password/reset/", "signup/"}:
+        client.force_login(client_a)
+    answer = client.get(f"/accounts/{path}", follow=True)
+    assert answer.status_code == 200
+    assert "css/farm.css" in answer.content.decode()
+    assert "farm-brand" in answer.content.decode()
