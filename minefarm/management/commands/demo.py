@@ -93,14 +93,12 @@ class Command(FarmCommand):
                 "default,telemetry",
                 "-c",
                 "2",
-                "-l",
-                "info",
                 "--without-gossip",
                 "--without-mingle",
             ],
             env={"MINEFARM_PROCESS": "worker"},
         )
-        group.add("beat", [*celery, "beat", "-l", "warning", "--pidfile", ""], env={"MINEFARM_PROCESS": "beat"})
+        group.add("beat", [*celery, "beat", "--pidfile", ""], env={"MINEFARM_PROCESS": "beat"})
         web = [str(bin_dir / "gunicorn"), "minefarm.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
         group.add(
             "web",
