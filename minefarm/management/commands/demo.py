@@ -3,6 +3,8 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,10 @@ class Command(FarmCommand):
         call_command("migrate", verbosity=0, interactive=False)
         if real_farm():
             raise CommandError("This database holds a real farm; the demo would mix with it. Use another DATABASE_URL.")
-        network = free_network()
+        with own_network() as network:
+            self.run(miners, port, network, check=check)
+
+    def run(self, miners: int, port: int, network: str, *, check: bool) -> None:
         faults = {} if check else FAULTS  # the check waits for every machine
         machines = build_farm(miners, host=network, port=CGMINER_PORT, seed=SEED, faults=faults)
         counts = seed_demo(machines)
@@ -173,16 +178,23 @@ def refuse_taken_port(port: int) -> None:
             ) from None
 
 
-def free_network() -> str:
-    """First address of a loopback network on which nothing listens yet, so that two demos do not meet."""
+@contextmanager
+def own_network() -> Iterator[str]:
+    """First address of a loopback network that no other demo uses for as long as this one runs.
+
+    The port beside CGMiner's is the reservation: two demos that start in the same second cannot both bind it.
+    """
     for number in range(10, 120):
         host = f"127.{number}.0.1"
-        with socket.socket() as probe:
+        with socket.socket() as reservation, socket.socket() as probe:
             try:
+                reservation.bind((host, CGMINER_PORT - 1))
                 probe.bind((host, CGMINER_PORT))
             except OSError:
                 continue
-            return host
+            probe.close()
+            yield host
+            return
     raise CommandError(f"Port {CGMINER_PORT} is taken on 127.10.0.1 to 127.119.0.1: stop another demo.")
 
 
