@@ -1,10 +1,6 @@
 """Locks and events, to look at: both are written by jobs alone."""
 
-from datetime import UTC, datetime
-
 from django.contrib import admin
-from django.db.models import Case, F, QuerySet, When
-from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -16,31 +12,26 @@ EVENT_LABELS = {OutboxStatus.PENDING: "info", OutboxStatus.PROCESSED: "success",
 LOCK_LABELS = {"held": "success", "free": "default"}
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 @admin.register(SchedulerLock)
 class SchedulerLockAdmin(RecordAdmin):
-    list_display = ("lock_key", "state", "hostname", "process_id", "lock_version", "heartbeat", "until")
+    list_display = ("lock_key", "state", "hostname", "process_id", "lock_version", "heartbeat", "expires_at")
     search_fields = ("lock_key", "hostname")
     ordering = ("lock_key",)
-    fields = ("lock_key", "hostname", "process_id", "holder", "lock_version", "acquired_at", "last_heartbeat", "until")
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[SchedulerLock]":
-        # A released lock expires at -infinity, which has no Python datetime: such a value must never be fetched.
-        until = Case(When(expires_at__gt=EPOCH, then=F("expires_at")))
-        return SchedulerLock.objects.defer("expires_at").annotate(held_until=until)
+    fields = (
+        "lock_key",
+        "hostname",
+        "process_id",
+        "holder",
+        "lock_version",
+        "acquired_at",
+        "last_heartbeat",
+        "expires_at",
+    )
 
     @column("state", label=LOCK_LABELS)
     def state(self, lock: SchedulerLock) -> tuple[str, str]:
-        until = self.until(lock)
-        state = "held" if until is not None and until > timezone.now() else "free"
+        state = "held" if lock.expires_at > timezone.now() else "free"
         return state, state
-
-    @column("expires", ordering="expires_at")
-    def until(self, lock: SchedulerLock) -> datetime | None:
-        held_until: datetime | None = getattr(lock, "held_until", None)
-        return held_until
 
     @column("last heartbeat", ordering="last_heartbeat")
     def heartbeat(self, lock: SchedulerLock) -> SafeString | str:

@@ -32,7 +32,7 @@ WHERE lock_key = %(key)s AND lock_version = %(version)s AND holder = %(holder)s 
 RETURNING expires_at, last_heartbeat
 """
 RELEASE = """
-UPDATE scheduler_locks SET expires_at = '-infinity'
+UPDATE scheduler_locks SET expires_at = clock_timestamp() - interval '1 microsecond'
 WHERE lock_key = %(key)s AND lock_version = %(version)s AND holder = %(holder)s
 """
 FENCE = """

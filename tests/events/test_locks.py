@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from events.models import LockLost, SchedulerLock
+from minefarm.lib.clock import database_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,6 +39,7 @@ def test_release_keeps_the_row_so_that_the_token_only_rises():
         lock.refresh_heartbeat()
         assert SchedulerLock.objects.get().lock_version == version
         lock.release()
+        assert SchedulerLock.objects.get().expires_at < database_now()
     assert SchedulerLock.objects.count() == 1
 
 

@@ -60,8 +60,6 @@ def worked(read, miner_a, miner_b, operator, schedule):
     SchedulerLock.objects.create(
         lock_key="telemetry:1", process_id=7, hostname="pit", expires_at=now, holder="0" * 32, lock_version=3
     )
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE scheduler_locks SET expires_at = '-infinity'")  # as a released lock is
 
 
 def every_model():
