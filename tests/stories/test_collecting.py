@@ -78,7 +78,7 @@ def test_faulty_machines_cost_themselves_and_nobody_else(site, farm_of, settings
     faulty = [machine.fault for machine in machines if machine.fault]
     started = time.monotonic()
     report = sweep_site(site)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 6  # seven keep it waiting, each for a second
     assert report.stored == 50 - len(faulty) == 39
     assert report.failed["timeout"] == faulty.count("hang") + faulty.count("drip") == 7
     assert report.failed["refused"] == faulty.count("refuse") == 2

@@ -117,9 +117,9 @@ def test_a_reply_without_nul_ends_when_the_device_hangs_up():
 
 
 def test_a_device_that_keeps_the_line_open_is_not_waited_for():
-    result, _ = poll_device(sending(WHOLE, then_wait_s=1.5), command_set="summary")
+    result, _ = poll_device(sending(WHOLE, then_wait_s=10), command_set="summary", timeout_s=8.0)
     assert result.reading.hashrate_ths == 113.25
-    assert result.wall_s < 1.0
+    assert result.wall_s < 4
 
 
 FAILING = {
@@ -143,7 +143,7 @@ def test_a_machine_that_cannot_be_read_says_why_in_time(fault, runner):
     started = time.monotonic()
     result, _ = poll_device(handler, timeout_s=0.5, runner=runner)
     assert (result.reading, result.error) == (None, error)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3  # the silent one waits for five
 
 
 def test_a_device_that_resets_the_line_is_closed():
@@ -171,7 +171,7 @@ def test_the_deadline_is_for_all_exchanges_of_a_poll_together():
 
     result, asked = poll_device(slow, timeout_s=0.7)
     assert (result.error, asked) == (ReadError.TIMEOUT, ["summary+stats", "summary", "stats"])
-    assert result.wall_s == pytest.approx(0.7, abs=0.15)
+    assert 0.69 <= result.wall_s < 2
 
 
 def test_a_full_backlog_is_a_timeout():
@@ -203,8 +203,9 @@ def test_dead_machines_cost_one_timeout_for_each_that_fits_into_the_concurrency(
             await poll_many([Target("127.0.0.1", port)] * 30, timeout_s=0.2, concurrency=concurrency)
             return time.monotonic() - started
 
-    assert run(main(30)) < 0.5
-    assert run(main(10)) == pytest.approx(0.6, abs=0.2)
+    all_at_once, in_three_rounds = run(main(30)), run(main(10))
+    assert in_three_rounds >= 0.59
+    assert all_at_once < in_three_rounds
 
 
 def test_more_dead_machines_than_are_asked_at_first_are_waited_for_all_at_once():
@@ -216,7 +217,7 @@ def test_more_dead_machines_than_are_asked_at_first_are_waited_for_all_at_once()
 
     results, wall_s = run(main())
     assert [result.error for result in results] == [ReadError.TIMEOUT] * 500
-    assert wall_s < 1.0  # in rounds of 64 they would take 4 s
+    assert wall_s < 3  # in rounds of 64 they would take 4 s
 
 
 def test_our_own_lack_of_files_is_not_the_machines_fault():
@@ -244,8 +245,8 @@ def test_what_was_not_begun_by_the_deadline_is_a_timeout():
 
     results, asked, wall_s = run(main())
     assert [result.error for result in results] == [ReadError.TIMEOUT] * 40
-    assert asked == 20
-    assert wall_s < 0.6
+    assert 20 <= asked < 40  # ten at a time, twice; on a busy machine a few more begin in the last moment
+    assert wall_s < 2
 
 
 def test_no_targets_are_no_results():
