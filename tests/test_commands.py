@@ -112,6 +112,7 @@ def test_doctor_names_what_is_wrong_and_the_next_step(miner_a):
     assert document["ok"] is False
     assert checks["database"]["ok"] is True
     assert checks["migrations"]["ok"] is True
+    assert checks["system checks"]["ok"] is True
     assert checks["workers"] == {
         "check": "workers",
         "ok": False,

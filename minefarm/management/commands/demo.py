@@ -17,6 +17,7 @@ from django.db.models import Sum
 from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner, Site, TelemetrySweep
 from hosting.tasks import sweep_sites
+from hosting.telemetry.partitions import maintain_partitions
 from minefarm.demo import LOGINS, PASSWORD, real_farm, seed_demo
 from minefarm.devstack import DevstackError
 from minefarm.devstack.supervisor import Supervisor
@@ -52,6 +53,7 @@ class Command(FarmCommand):
         refuse_taken_port(port)
         self.say("migrating the database")
         call_command("migrate", verbosity=0, interactive=False)
+        maintain_partitions(days_ahead=settings.TELEMETRY_PARTITION_DAYS_AHEAD)
         if real_farm():
             raise CommandError("This database holds a real farm; the demo would mix with it. Use another DATABASE_URL.")
         with own_network() as network:
@@ -71,7 +73,7 @@ class Command(FarmCommand):
                     self.prove(supervisor, miners, port, started)
                     return
                 sweep_sites.delay()
-                self.welcome(counts, port)
+                self.welcome(counts, port, network)
                 supervisor.run_until_signal()
         except DevstackError as error:
             raise CommandError(str(error)) from error
@@ -135,7 +137,7 @@ class Command(FarmCommand):
         if not summary["ok"]:
             raise SystemExit(1)
 
-    def welcome(self, counts: dict[str, int], port: int) -> None:
+    def welcome(self, counts: dict[str, int], port: int, network: str) -> None:
         base = f"http://127.0.0.1:{port}"
         farms = ", ".join(f"{name} with {count} machines" for name, count in counts.items())
         lines = [
@@ -145,6 +147,7 @@ class Command(FarmCommand):
             f"  Portal   {base}/",
             f"  Admin    {base}/admin/",
             f"  API      {base}/api/v1/docs/",
+            f"  Machines from {network} on: .venv/bin/python manage.py poll_miner {network}",
             "",
             f"  Password of all logins: {PASSWORD}",
             *(f"    {login.email:38} {login.sees}" for login in LOGINS),
