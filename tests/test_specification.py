@@ -1,0 +1,65 @@
+"""Tables, columns and index names of the farm's database specification, as far as they are built."""
+
+import pytest
+from django.db import connection
+
+pytestmark = pytest.mark.django_db
+
+COLUMNS = {
+    "users": "id email password_hash role name role_id status created_at updated_at",
+    "hosting_sites": "id name location capacity_mw total_miners active_miners created_at",
+    "miner_models": "id name manufacturer hashrate power_consumption efficiency release_date msrp",
+    "hosting_miners": "id serial_number miner_model_id site_id status cgminer_ip cgminer_port cgminer_enabled client_id"
+    " purchase_date warranty_expiry created_at updated_at",
+    "miner_telemetry": "miner_id hashrate temperature power_consumption fan_speed recorded_at",
+    "miner_operation_log": "id miner_id operation performed_by details timestamp",
+    "scheduler_locks": "lock_key process_id hostname acquired_at expires_at last_heartbeat lock_version",
+    "outbox_events": "id event_type payload status created_at processed_at",
+}
+INDEXES = (
+    "idx_users_email idx_users_role idx_hosting_sites_name idx_miner_models_name idx_hosting_miners_serial"
+    " idx_hosting_miners_site idx_hosting_miners_status idx_hosting_miners_client idx_telemetry_recorded"
+    " idx_operation_log_miner idx_operation_log_time idx_outbox_status idx_outbox_type"
+)
+
+
+def fetch(query: str) -> set[tuple[str, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return set(cursor.fetchall())
+
+
+def test_every_specified_column_is_there():
+    found = fetch("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
+    wanted = {(table, column) for table, columns in COLUMNS.items() for column in columns.split()}
+    assert wanted - found == set()
+
+
+def test_every_specified_index_keeps_its_name():
+    found = {name for (name,) in fetch("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")}
+    assert set(INDEXES.split()) - found == set()
+
+
+def test_telemetry_is_partitioned_by_time_with_the_time_first_in_its_key():
+    (key,) = fetch("SELECT pg_get_partkeydef('miner_telemetry'::regclass)")
+    assert key == ("RANGE (recorded_at)",)
+    (index,) = fetch("SELECT indexdef FROM pg_indexes WHERE indexname = 'idx_telemetry_recorded'")
+    assert "(recorded_at, miner_id)" in index[0]
+
+
+def test_defaults_are_the_specifications():
+    found = dict(
+        fetch(
+            "SELECT table_name || '.' || column_name, column_default FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND column_default IS NOT NULL"
+        )
+    )
+    assert "'user'" in found["users.role"]
+    assert "'ACTIVE'" in found["users.status"]
+    assert "'active'" in found["hosting_miners.status"]
+    assert "4028" in found["hosting_miners.cgminer_port"]
+    assert "false" in found["hosting_miners.cgminer_enabled"]
+    assert "'pending'" in found["outbox_events.status"]
+    assert "1" in found["scheduler_locks.lock_version"]
+    for column in ("hosting_sites.total_miners", "hosting_sites.active_miners"):
+        assert "0" in found[column]
