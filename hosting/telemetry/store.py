@@ -68,6 +68,11 @@ class Encoded:
     miners: int
     failed: Mapping[str, int]
 
+    @property
+    def readings(self) -> int:
+        """Machines that gave one."""
+        return self.miners - sum(self.failed.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -90,7 +95,7 @@ def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: SchedulerLock | 
         cursor = cast("Cursor[Any]", wrapper.cursor)
         if lock is not None:
             lock.fence()
-        first = _claim_minute(cursor, facts, encoded.miners)
+        first = _claim_minute(cursor, facts, encoded)
         _load_sweep(cursor, encoded.everything)
         if first:
             _append_history(cursor, facts.minute, encoded.history)
@@ -98,19 +103,50 @@ def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: SchedulerLock | 
             _complete_history(cursor, facts.minute)
         _update_latest(cursor, facts.minute, encoded)
         _add_to_buckets(cursor, facts, minutes=1 if first else 0)
-        stored = _record_outcome(cursor, facts, encoded)
+        stored = encoded.readings if first else _record_again(cursor, facts, encoded)
         offline, online = _move_statuses(cursor, facts, any_failed=bool(encoded.failed))
         _count_site(cursor, facts.site_id)
     return Stored(stored=stored, went_offline=offline, came_online=online)
 
 
-def _claim_minute(cursor: "Cursor[Any]", facts: SweepFacts, miners: int) -> bool:
-    cursor.execute(
-        "INSERT INTO telemetry_sweeps (site_id, minute, miners, stored, failed, rejected_values, wall_s, cpu_s)"
-        " VALUES (%s, %s, %s, 0, '{}', '{}', 0, 0) ON CONFLICT DO NOTHING",
-        [facts.site_id, facts.minute, miners],
-    )
+RECORD_MINUTE = """
+INSERT INTO telemetry_sweeps (site_id, minute, miners, stored, failed, rejected_values, wall_s, cpu_s)
+VALUES (%(site)s, %(minute)s, %(miners)s, %(stored)s, %(failed)s, %(rejected)s, %(wall_s)s, %(cpu_s)s)
+ON CONFLICT DO NOTHING
+"""
+RECORD_AGAIN = """
+UPDATE telemetry_sweeps SET
+    miners = %(miners)s, failed = %(failed)s, rejected_values = %(rejected)s, wall_s = %(wall_s)s, cpu_s = %(cpu_s)s,
+    stored = (SELECT count(*) FROM sweep s WHERE s.error IS NULL OR EXISTS (
+        SELECT FROM miner_telemetry t WHERE t.recorded_at = %(minute)s AND t.miner_id = s.miner_id))
+WHERE site_id = %(site)s AND minute = %(minute)s
+RETURNING stored
+"""
+
+
+def _minute_values(facts: SweepFacts, encoded: Encoded) -> dict[str, Any]:
+    return {
+        "site": facts.site_id,
+        "minute": facts.minute,
+        "miners": encoded.miners,
+        "stored": encoded.readings,
+        "failed": Jsonb(dict(encoded.failed)),
+        "rejected": Jsonb(dict(facts.rejected_values)),
+        "wall_s": round(facts.wall_s, 3),
+        "cpu_s": round(facts.cpu_s, 3),
+    }
+
+
+def _claim_minute(cursor: "Cursor[Any]", facts: SweepFacts, encoded: Encoded) -> bool:
+    """Record the minute; False when an earlier sweep of the site has."""
+    cursor.execute(RECORD_MINUTE, _minute_values(facts, encoded))
     return cursor.rowcount == 1
+
+
+def _record_again(cursor: "Cursor[Any]", facts: SweepFacts, encoded: Encoded) -> int:
+    """Correct the record of a repeated minute; return the readings of it that are in the history now."""
+    cursor.execute(RECORD_AGAIN, _minute_values(facts, encoded))
+    return cast("tuple[int]", cursor.fetchone())[0]
 
 
 # One round trip. "Already exists" is the normal case; two sweeps may share a transaction of the caller; and the planner, who
@@ -247,13 +283,11 @@ def _update_latest(cursor: "Cursor[Any]", minute: datetime, encoded: Encoded) ->
         cursor.execute(INSERT_LATEST, values)
 
 
-BUCKET_SUMS = """
-    count(*) FILTER (WHERE fresh), sum(hashrate) FILTER (WHERE fresh), sum(power) FILTER (WHERE fresh),
-    count(*) FILTER (WHERE fresh AND power_estimated), max(temperature) FILTER (WHERE fresh)
-"""
+BUCKET_COLUMNS = "bucket, minutes, samples, hashrate_ths_sum, power_w_sum, estimated_samples, temperature_max_c"
+# The first row of a bucket stands for one minute; a repeated minute (minutes = 0) then adds readings and no time.
 BUCKET_ADD = """
 DO UPDATE SET
-    minutes = old.minutes + EXCLUDED.minutes, samples = old.samples + EXCLUDED.samples,
+    minutes = old.minutes + %(minutes)s, samples = old.samples + EXCLUDED.samples,
     hashrate_ths_sum = CASE WHEN old.hashrate_ths_sum IS NULL THEN EXCLUDED.hashrate_ths_sum
         ELSE old.hashrate_ths_sum + COALESCE(EXCLUDED.hashrate_ths_sum, 0) END,
     power_w_sum = CASE WHEN old.power_w_sum IS NULL THEN EXCLUDED.power_w_sum
@@ -261,46 +295,27 @@ DO UPDATE SET
     estimated_samples = old.estimated_samples + EXCLUDED.estimated_samples,
     temperature_max_c = GREATEST(old.temperature_max_c, EXCLUDED.temperature_max_c)
 """
-BUCKET_COLUMNS = "bucket, minutes, samples, hashrate_ths_sum, power_w_sum, estimated_samples, temperature_max_c"
-BUCKET_START = "date_bin('5 minutes', %(minute)s::timestamptz, 'epoch'::timestamptz), %(minutes)s"
-ADD_TO_SITE = f"""
-INSERT INTO site_telemetry_5min AS old (site_id, {BUCKET_COLUMNS})
-SELECT %(site)s, {BUCKET_START}, {BUCKET_SUMS} FROM sweep
-ON CONFLICT (site_id, bucket) {BUCKET_ADD}
-"""
-ADD_TO_CLIENTS = f"""
+# The site's sums and each client's from one look at the sweep.
+ADD_TO_BUCKETS = f"""
+WITH sums (client_id, whole_site, {BUCKET_COLUMNS}) AS MATERIALIZED (
+    SELECT client_id, grouping(client_id) = 1 AS whole_site,
+        date_bin('5 minutes', %(minute)s::timestamptz, 'epoch'::timestamptz), 1,
+        count(*) FILTER (WHERE fresh), sum(hashrate) FILTER (WHERE fresh), sum(power) FILTER (WHERE fresh),
+        count(*) FILTER (WHERE fresh AND power_estimated), max(temperature) FILTER (WHERE fresh)
+    FROM sweep GROUP BY GROUPING SETS ((client_id), ())
+), of_the_site AS (
+    INSERT INTO site_telemetry_5min AS old (site_id, {BUCKET_COLUMNS})
+    SELECT %(site)s, {BUCKET_COLUMNS} FROM sums WHERE whole_site
+    ON CONFLICT (site_id, bucket) {BUCKET_ADD}
+)
 INSERT INTO client_telemetry_5min AS old (client_id, site_id, {BUCKET_COLUMNS})
-SELECT client_id, %(site)s, {BUCKET_START}, {BUCKET_SUMS} FROM sweep WHERE client_id IS NOT NULL GROUP BY client_id
+SELECT client_id, %(site)s, {BUCKET_COLUMNS} FROM sums WHERE client_id IS NOT NULL
 ON CONFLICT (client_id, site_id, bucket) {BUCKET_ADD}
 """
 
 
 def _add_to_buckets(cursor: "Cursor[Any]", facts: SweepFacts, *, minutes: int) -> None:
-    values = {"site": facts.site_id, "minute": facts.minute, "minutes": minutes}
-    cursor.execute(ADD_TO_SITE, values)
-    cursor.execute(ADD_TO_CLIENTS, values)
-
-
-def _record_outcome(cursor: "Cursor[Any]", facts: SweepFacts, encoded: Encoded) -> int:
-    """Write down how the sweep went; return the readings of this minute that are in the history now."""
-    cursor.execute(
-        "UPDATE telemetry_sweeps SET miners = %s, failed = %s, rejected_values = %s, wall_s = %s, cpu_s = %s,"
-        "  stored = (SELECT count(*) FROM sweep s"
-        "            WHERE s.error IS NULL OR EXISTS (SELECT FROM miner_telemetry t"
-        "              WHERE t.recorded_at = %s AND t.miner_id = s.miner_id))"
-        " WHERE site_id = %s AND minute = %s RETURNING stored",
-        [
-            encoded.miners,
-            Jsonb(dict(encoded.failed)),
-            Jsonb(dict(facts.rejected_values)),
-            round(facts.wall_s, 3),
-            round(facts.cpu_s, 3),
-            facts.minute,
-            facts.site_id,
-            facts.minute,
-        ],
-    )
-    return cast("tuple[int]", cursor.fetchone())[0]
+    cursor.execute(ADD_TO_BUCKETS, {"site": facts.site_id, "minute": facts.minute, "minutes": minutes})
 
 
 # One UPDATE each, the legal source in its WHERE: maintenance and curtailed are never touched.

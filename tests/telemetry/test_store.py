@@ -97,6 +97,14 @@ def test_a_repeated_minute_doubles_nothing_and_adds_what_was_missing(site, miner
     assert TelemetrySweep.objects.get().stored == 2
 
 
+def test_a_customer_who_appears_in_a_repeated_minute_has_a_minute_of_their_own(site, miner_a, miner_b, minute):
+    store_sweep(facts(site, minute), [good(miner_a)])
+    store_sweep(facts(site, minute), [good(miner_a), good(miner_b)])
+    for customer in (miner_a.client, miner_b.client):
+        bucket = ClientBucket.objects.get(client=customer)
+        assert (bucket.minutes, bucket.samples, bucket.hashrate_ths_sum) == (1, 1, Decimal("110.57"))
+
+
 def test_a_machine_that_moved_site_within_the_minute_is_stored_once(site, miner_a, miner_b, minute):
     elsewhere = Site.objects.create(name="South")
     store_sweep(facts(site, minute), [good(miner_a)])
