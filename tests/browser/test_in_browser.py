@@ -70,6 +70,8 @@ def test_a_customer_signs_in_looks_searches_and_opens_a_machine(page, client_a):
 
     page.get_by_role("searchbox").fill("A-0007")
     expect(page.locator("#miner-table tbody tr")).to_have_count(1)
+    assert page.locator("#miner-table").count() == 1
+    assert page.get_by_role("heading", level=1).count() == 1
     assert charts_drawn(page) == 2
 
     page.get_by_role("link", name="A-0007").click()
