@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -48,8 +49,11 @@ def test_everything_killed_at_once_recovers_on_the_next_start(state_dir: Path) -
         connection.execute("CREATE TABLE reading AS SELECT 104.5 AS hashrate_ths")
         connection.commit()
         started = processes_of(state_dir)
-        for process in started:
-            process.kill()
+        # Stopped first: otherwise the servers would see their keeper die and shut down in good order.
+        for act in (psutil.Process.suspend, psutil.Process.kill):
+            for process in started:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    act(process)
         assert eventually(lambda: gone(started))
         assert (state_dir / "dev" / "postgres" / "postmaster.pid").exists()
         with lease("dev", servers=["postgres"]) as again, psycopg.connect(again.urls.database_url) as fresh:
