@@ -50,7 +50,7 @@ def fits(page) -> bool:
 
 
 def charts_drawn(page) -> int:
-    expect(page.locator("figure canvas")).to_have_count(2)
+    expect(page.locator("figure canvas")).to_have_count(3)
     return page.evaluate(
         """() => [...document.querySelectorAll('figure canvas')].filter((canvas) => {
             const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -65,20 +65,20 @@ def test_a_customer_signs_in_looks_searches_and_opens_a_machine(page, client_a):
     assert "60 of 60" in page.locator(".farm-figures").inner_text()
     assert page.locator("#miner-table tbody tr").count() == 50
     assert page.get_by_text("B-0001").count() == 0
-    assert charts_drawn(page) == 2
+    assert charts_drawn(page) == 3
     assert fits(page)
 
     page.get_by_role("searchbox").fill("A-0007")
     expect(page.locator("#miner-table tbody tr")).to_have_count(1)
     assert page.locator("#miner-table").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
-    assert charts_drawn(page) == 2
+    assert charts_drawn(page) == 3
 
     page.get_by_role("link", name="A-0007").click()
     page.wait_for_url("**/miners/*/")
     assert "A-0007" in page.get_by_role("heading", level=1).inner_text()
     assert "110.00" in page.locator(".farm-figures").inner_text()
-    assert charts_drawn(page) == 2
+    assert charts_drawn(page) == 3
     assert fits(page)
     assert page.get_by_text("127.20.1.7").count() == 0
 
@@ -97,7 +97,7 @@ def test_staff_see_sites_and_what_happens_there(page, operator, site):
     assert fits(page)
     page.get_by_role("link", name="North").click()
     page.wait_for_url(f"**/sites/{site.pk}/")
-    assert charts_drawn(page) == 2
+    assert charts_drawn(page) == 3
     assert fits(page)
     assert "62 of 62" in page.get_by_label("Last sweeps").inner_text()
 
@@ -107,8 +107,38 @@ def test_a_refreshed_table_keeps_its_filter(page, operator):
     page.goto("/miners/?q=B-000")
     assert page.locator("#miner-table tbody tr").count() == 2
     with page.expect_response("**partial=table**"):
-        page.evaluate("htmx.ajax('GET', document.querySelector('#miner-table').getAttribute('hx-get'), '#miner-table')")
+        refresh_table(page)
     assert page.locator("#miner-table tbody tr").count() == 2
+
+
+def refresh_table(page) -> None:
+    page.evaluate(
+        """() => htmx.ajax('GET', document.querySelector('#miner-table').getAttribute('hx-get'), '#miner-table')
+            .catch(() => null)"""
+    )
+
+
+def test_a_refresh_after_the_session_ended_leads_to_the_sign_in_page(page, client_a):
+    sign_in(page, client_a)
+    page.context.clear_cookies()
+    refresh_table(page)
+    page.wait_for_url("**/accounts/login/?next=/miners/")
+    assert page.get_by_role("heading", level=1).all_inner_texts() == ["Sign in"]
+
+
+def test_a_silent_server_is_told_until_it_answers_again(browser, live_server, client_a):
+    context = browser.new_context(base_url=live_server.url)
+    page = context.new_page()
+    sign_in(page, client_a)
+    notice = page.locator("[data-stale]")
+    expect(notice).to_be_hidden()
+    context.set_offline(True)
+    refresh_table(page)
+    expect(notice).to_contain_text("The server has not answered since")
+    context.set_offline(False)
+    refresh_table(page)
+    expect(notice).to_be_hidden()
+    context.close()
 
 
 def test_signing_out_ends_it(page, client_a):

@@ -1,14 +1,18 @@
-// Charts of <figure data-chart-url>: hashrate and power over time. A gap in the data is a gap in the line.
+// Charts of <figure data-chart-url>: hashrate, power and temperature over time. A gap in the data is a gap in the line.
 (() => {
   "use strict";
   const HEIGHT = 200;
   const UNITS = {
     hashrate_ths: [[1e6, "EH/s"], [1e3, "PH/s"], [1, "TH/s"]],
     power_kw: [[1e3, "MW"], [1, "kW"]],
+    temperature_c: [[1, "°C"]],
   };
-  const TITLES = { hashrate_ths: "Hashrate", power_kw: "Power" };
-  const COLOURS = { hashrate_ths: "#2f9e5f", power_kw: "#d9822b" };
-  const charts = [];
+  const TITLES = { hashrate_ths: "Hashrate", power_kw: "Power", temperature_c: "Hottest chip" };
+  const COLOURS = { hashrate_ths: "#2f9e5f", power_kw: "#d9822b", temperature_c: "#c2476b" };
+  // Amounts are drawn from zero, a temperature within its own neighbourhood.
+  const fromZero = (_, __, top) => [0, (top || 1) * 1.1];
+  const around = (_, low, top) => [Math.floor((low - 3) / 5) * 5, Math.ceil((top + 3) / 5) * 5];
+  let charts = [];
 
   // The canvas takes plain colours only, no CSS variables.
   const ink = () => (document.documentElement.dataset.bsTheme === "dark"
@@ -49,14 +53,15 @@
     const end = data.t.at(-1) + data.step_s;
     const start = Math.max(data.t[0], Math.min(first - data.step_s, end - 3600));
     const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+    const absolute = metric !== "temperature_c";
     const options = {
       width: panel.clientWidth,
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false },
-      scales: { x: { time: true, range: [start, end] }, y: { range: (_, __, top) => [0, (top || 1) * 1.1] } },
+      scales: { x: { time: true, range: [start, end] }, y: { range: absolute ? fromZero : around } },
       axes: [{ ...axis, size: 28, values: (_, splits) => splits.map(clock) }, { ...axis, size: 56 }],
-      series: [{}, { stroke: COLOURS[metric], width: 2, fill: `${COLOURS[metric]}22`, spanGaps: false, points: { show: known.length < 60, size: 5 } }],
+      series: [{}, { stroke: COLOURS[metric], width: 2, fill: absolute ? `${COLOURS[metric]}22` : undefined, spanGaps: false, points: { show: known.length < 60, size: 5 } }],
       hooks: {
         setCursor: [(plot) => {
           const at = plot.cursor.idx;
@@ -65,7 +70,7 @@
         }],
       },
     };
-    charts.push({ panel, plot: new uPlot(options, [data.t, values], panel) });
+    charts.push({ figure, panel, plot: new uPlot(options, [data.t, values], panel) });
     panel.append(table(metric, unit, known));
   }
 
@@ -76,7 +81,7 @@
     const caption = list.createCaption();
     caption.textContent = `${TITLES[metric]} over the last 24 hours`;
     const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
-    for (const [name, value] of [["latest", known.at(-1)], ["mean", mean], ["lowest", Math.min(...known)], ["highest", Math.max(...known)]]) {
+    for (const [name, value] of [["latest known", known.at(-1)], ["mean", mean], ["lowest", Math.min(...known)], ["highest", Math.max(...known)]]) {
       const row = list.insertRow();
       const head = document.createElement("th");
       head.scope = "row";
@@ -87,18 +92,24 @@
     return list;
   }
 
+  function clear(figure) {
+    for (const chart of charts.filter((one) => one.figure === figure)) chart.plot.destroy();
+    charts = charts.filter((one) => one.figure !== figure);
+    figure.querySelectorAll(".farm-chart-panel").forEach((panel) => panel.remove());
+  }
+
   async function load(figure) {
     const note = figure.querySelector("[data-chart-note]");
     try {
       const answer = await fetch(figure.dataset.chartUrl, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const data = await answer.json();
-      figure.querySelectorAll(".farm-chart-panel").forEach((panel) => panel.remove());
+      clear(figure);
       for (const metric of Object.keys(UNITS)) draw(figure, data, metric);
       const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
       const began = data.t.find((_, at) => data.hashrate_ths[at] !== null);
       const young = began && began > data.t[0] + 3600 ? `Readings began at ${clock(began)}. ` : "";
-      note.textContent = `${young}Means of ${data.step_s / 60} minutes, times in ${zone}; a gap means no reading.`
+      note.textContent = `${young}Means of ${data.step_s / 60} minutes (of the chip: the highest), times in ${zone}; a gap means no reading.`
         + (data.power_estimated ? " Power is estimated for machines that do not report it." : "");
     } catch (error) {
       note.textContent = `The chart could not be loaded (${error.message}). Reload the page to try again.`;
@@ -106,7 +117,7 @@
   }
 
   const figures = () => document.querySelectorAll("figure[data-chart-url]");
-  const reload = () => { charts.length = 0; figures().forEach(load); };
+  const reload = () => figures().forEach(load);
   document.addEventListener("DOMContentLoaded", reload);
   document.addEventListener("farm:theme", reload);
   setInterval(() => { if (!document.hidden) reload(); }, 300000);
