@@ -18,7 +18,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from events.models import SchedulerLock
-from events.outbox import publish_many
+from events.outbox import Fact, publish_many
 from hosting.telemetry import binary
 from hosting.telemetry.partitions import create_partition, partition_name
 
@@ -324,13 +324,13 @@ UPDATE hosting_miners m SET status = 'offline', updated_at = clock_timestamp()
 FROM sweep s JOIN miner_latest l USING (miner_id)
 WHERE m.id = s.miner_id AND m.status = 'active' AND s.error IS NOT NULL
   AND COALESCE(l.seen_at, m.created_at) <= %(minute)s - interval '{OFFLINE_AFTER}'
-RETURNING m.id, m.serial_number, l.seen_at, s.error
+RETURNING m.id, m.serial_number, m.client_id, l.seen_at, s.error
 """
 COME_ONLINE = """
 UPDATE hosting_miners m SET status = 'active', updated_at = clock_timestamp()
 FROM sweep s JOIN miner_latest l USING (miner_id)
 WHERE m.id = s.miner_id AND m.status = 'offline' AND l.seen_at = %(minute)s
-RETURNING m.id, m.serial_number, l.seen_at, s.error
+RETURNING m.id, m.serial_number, m.client_id, l.seen_at, s.error
 """
 
 
@@ -348,7 +348,10 @@ def _move_statuses(cursor: "Cursor[Any]", facts: SweepFacts, *, any_failed: bool
 
 
 def _report_moves(
-    cursor: "Cursor[Any]", operation: str, facts: SweepFacts, found: list[tuple[int, str, datetime | None, str | None]]
+    cursor: "Cursor[Any]",
+    operation: str,
+    facts: SweepFacts,
+    found: list[tuple[int, str, UUID | None, datetime | None, str | None]],
 ) -> None:
     """One operation-log line and one event per machine, in the sweep's transaction."""
     details = [
@@ -357,7 +360,7 @@ def _report_moves(
         else f"last good reading {seen_at:%Y-%m-%d %H:%M} UTC; {error}"
         if seen_at
         else f"never read; {error}"
-        for _, _, seen_at, error in found
+        for *_, seen_at, error in found
     ]
     cursor.execute(
         "INSERT INTO miner_operation_log (miner_id, operation, details)"
@@ -367,15 +370,19 @@ def _report_moves(
     publish_many(
         f"miner.{operation}",
         [
-            {
-                "miner_id": miner_id,
-                "serial_number": serial,
-                "site_id": facts.site_id,
-                "at": facts.minute.isoformat(),
-                "last_reading_at": seen_at.isoformat() if seen_at else None,
-                "error": error,
-            }
-            for miner_id, serial, seen_at, error in found
+            Fact(
+                f"miner:{miner_id}",
+                {
+                    "miner_id": miner_id,
+                    "serial_number": serial,
+                    "site_id": facts.site_id,
+                    "at": facts.minute.isoformat(),
+                    "last_reading_at": seen_at.isoformat() if seen_at else None,
+                    "error": error,
+                },
+                client_id,
+            )
+            for miner_id, serial, client_id, seen_at, error in found
         ],
     )
 

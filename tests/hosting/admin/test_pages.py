@@ -56,7 +56,7 @@ def worked(read, miner_a, miner_b, operator, schedule):
             cpu_s="0.01",
         )
     with transaction.atomic():
-        publish("miner.offline", miner_id=miner_b.pk, error="timeout")
+        publish("miner.offline", about=f"miner:{miner_b.pk}", miner_id=miner_b.pk, error="timeout")
     SchedulerLock.objects.create(
         lock_key="telemetry:1", process_id=7, hostname="pit", expires_at=now, holder="0" * 32, lock_version=3
     )

@@ -1,7 +1,4 @@
-"""Who may run a job, and what happened.
-
-No foreign key leaves this app: events carry ids and plain values, so every other app may use it.
-"""
+"""Who may run a job."""
 
 import os
 import socket
@@ -10,7 +7,6 @@ from datetime import datetime
 from typing import Self
 
 from django.db import connection, models
-from django.db.models import Q
 from django.db.models.functions import Now
 
 ACQUIRE = """
@@ -137,33 +133,3 @@ class SchedulerLock(models.Model):
             cursor.execute(FENCE, self._named())
             if cursor.fetchone() is None:
                 raise LockLost(f"the lock {self.lock_key!r} v{self.lock_version} was lost; nothing was written")
-
-
-class OutboxStatus(models.TextChoices):
-    PENDING = "pending"
-    PROCESSED = "processed"
-    FAILED = "failed"
-
-
-class OutboxEvent(models.Model):
-    """Something that happened, written in the transaction that made it happen."""
-
-    id = models.BigAutoField(primary_key=True)
-    event_type = models.TextField()
-    payload = models.JSONField()
-    status = models.TextField(choices=OutboxStatus, default=OutboxStatus.PENDING, db_default=OutboxStatus.PENDING)
-    created_at = models.DateTimeField(db_default=Now())
-    processed_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "outbox_events"
-        indexes = [
-            models.Index(fields=["status"], name="idx_outbox_status"),
-            models.Index(fields=["event_type"], name="idx_outbox_type"),
-        ]
-        constraints = [
-            models.CheckConstraint(condition=Q(status__in=OutboxStatus.values), name="outbox_status_known"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.event_type} #{self.pk}"
