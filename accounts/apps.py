@@ -1,6 +1,22 @@
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
 from django.apps import AppConfig
+
+from events.owners import Owner, register_lookup
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        register_lookup(endpoint_owners)
+
+
+def endpoint_owners(ids: Iterable[UUID]) -> Mapping[UUID, Owner]:
+    """People behind endpoints, for the events app below."""
+    from accounts.models import User
+
+    people = User.objects.filter(pk__in=ids)
+    return {p.pk: Owner(p.pk, p.email, str(p), is_active=p.is_active, is_staff=p.is_staff) for p in people}

@@ -1,9 +1,21 @@
-"""Who may run a job, and what happened.
+"""Who may run a job, what happened, and where that is sent.
 
 No foreign key leaves this app: events carry ids and plain values, so every other app may use it.
 """
 
+from events.models.endpoints import EndpointKind, EndpointStatus, EventDelivery, EventEndpoint
 from events.models.locks import LockLost, SchedulerLock
 from events.models.outbox import EventInbox, OutboxAggregate, OutboxEvent, OutboxStatus
 
-__all__ = ["EventInbox", "LockLost", "OutboxAggregate", "OutboxEvent", "OutboxStatus", "SchedulerLock"]
+__all__ = [
+    "EndpointKind",
+    "EndpointStatus",
+    "EventDelivery",
+    "EventEndpoint",
+    "EventInbox",
+    "LockLost",
+    "OutboxAggregate",
+    "OutboxEvent",
+    "OutboxStatus",
+    "SchedulerLock",
+]
