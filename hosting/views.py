@@ -1,6 +1,7 @@
 """Customer and staff pages of the farm, server-rendered."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -29,13 +30,23 @@ def miner_list(request: HttpRequest) -> HttpResponse:
     miners = Miner.objects.for_user(user)
     context = miner_table(request, miners)
     if request.GET.get("partial") == "table":
-        return render(request, "hosting/_miner_table.html", context)
+        return table_alone(request, context)
     context |= {
         "summary": summary.summarise(miners),
         "chart_url": None if user.is_staff else reverse("hosting:client_chart"),
         "sites": list(Site.objects.for_user(user).values("id", "name")),
     }
     return render(request, "hosting/dashboard.html", context)
+
+
+def table_alone(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """The table as a search swaps it in; the address bar follows, so that a found page can be kept, sent and reloaded."""
+    response = render(request, "hosting/_miner_table.html", context)
+    query = request.GET.copy()
+    query.pop("partial", None)
+    shown = {key: value for key, value in query.items() if value and (key, value) != ("page", "1")}
+    response["HX-Replace-Url"] = f"{request.path}?{urlencode(shown)}" if shown else request.path
+    return response
 
 
 def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, Any]:
@@ -99,7 +110,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
     miners = Miner.objects.for_user(user).filter(site=site)
     context = miner_table(request, miners)
     if request.GET.get("partial") == "table":
-        return render(request, "hosting/_miner_table.html", context)
+        return table_alone(request, context)
     sweeps = summary.last_sweeps(site.pk)
     figures = summary.summarise(miners)
     context |= {

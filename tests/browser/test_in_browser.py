@@ -111,6 +111,15 @@ def test_a_refreshed_table_keeps_its_filter(page, operator):
     assert page.locator("#miner-table tbody tr").count() == 2
 
 
+def test_a_search_can_be_reloaded_and_sent(page, operator):
+    sign_in(page, operator)
+    page.goto("/miners/")
+    page.get_by_role("searchbox").fill("B-000")
+    page.wait_for_url("**/miners/?q=B-000")
+    page.reload()
+    assert page.locator("#miner-table tbody tr").count() == 2
+
+
 def refresh_table(page) -> None:
     page.evaluate(
         """() => htmx.ajax('GET', document.querySelector('#miner-table').getAttribute('hx-get'), '#miner-table')

@@ -111,6 +111,13 @@ def test_the_table_narrows_by_text_status_and_site(client, operator, site, make_
         assert unseen not in html, query
 
 
+def test_the_address_bar_follows_a_search(client, operator, miner_a):
+    client.force_login(operator)
+    reply = client.get("/miners/?partial=table&q=a&status=&page=1")
+    assert reply["HX-Replace-Url"] == "/miners/?q=a"
+    assert client.get("/miners/?partial=table&q=")["HX-Replace-Url"] == "/miners/"
+
+
 @pytest.mark.parametrize(
     "query", ["status=nonsense", "site=abc", "site=99999999999999999999", "site=²", "page=zzz", "q=%00", "page=-1"]
 )

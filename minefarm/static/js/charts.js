@@ -18,6 +18,11 @@
   const ink = () => (document.documentElement.dataset.bsTheme === "dark"
     ? { text: "#a3adba", grid: "#2c3644" } : { text: "#5b6573", grid: "#e6e8eb" });
   const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  // Midnight is told by its date, so that two days on one axis are told apart.
+  const tick = (seconds) => {
+    const at = new Date(seconds * 1000);
+    return at.getHours() || at.getMinutes() ? clock(seconds) : at.toLocaleDateString([], { day: "numeric", month: "short" });
+  };
   const finite = (values) => values.filter((value) => value !== null);
   const unitFor = (metric, values) => {
     const top = Math.max(0, ...finite(values));
@@ -60,7 +65,7 @@
       legend: { show: false },
       cursor: { y: false },
       scales: { x: { time: true, range: [start, end] }, y: { range: absolute ? fromZero : around } },
-      axes: [{ ...axis, size: 28, values: (_, splits) => splits.map(clock) }, { ...axis, size: 56 }],
+      axes: [{ ...axis, size: 28, values: (_, splits) => splits.map(tick) }, { ...axis, size: 56 }],
       series: [{}, { stroke: COLOURS[metric], width: 2, fill: absolute ? `${COLOURS[metric]}22` : undefined, spanGaps: false, points: { show: known.length < 60, size: 5 } }],
       hooks: {
         setCursor: [(plot) => {
