@@ -7,7 +7,8 @@ from django.conf import settings
 
 from hosting.models import Site
 from hosting.telemetry import partitions
-from hosting.telemetry.collector import SweepBusy, sweep_site as sweep
+from hosting.telemetry.backlog import memory
+from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, collect
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,11 @@ SWEEP_EXPIRES_S = 50
 
 @shared_task
 def sweep_sites() -> int:
-    """Beat's tick: one task per site."""
-    sites = list(Site.objects.values_list("pk", flat=True))
+    """Beat's tick: one task per site, the sites as last known while the database is away."""
+    try:
+        sites = list(Site.objects.values_list("pk", flat=True))
+    except DATABASE_AWAY:
+        sites = memory().sites()
     for site_id in sites:
         sweep_site.apply_async((site_id,), expires=SWEEP_EXPIRES_S)
     return len(sites)
@@ -28,21 +32,12 @@ def sweep_sites() -> int:
 def sweep_site(site_id: int) -> None:
     """One minute of one site. A site that is being swept already is skipped, never queued."""
     try:
-        report = sweep(Site.objects.get(pk=site_id))
+        report = collect(site_id)
     except SweepBusy as busy:
         log.warning("%s", busy)
         return
-    except Site.DoesNotExist:  # deleted since the tick
-        return
-    log.info(
-        "site %s %s: %d of %d stored in %.2f s, failed %s",
-        site_id,
-        report.minute.strftime("%H:%M"),
-        report.stored,
-        report.miners,
-        report.wall_s,
-        report.failed,
-    )
+    if report:
+        log.info("%s", report.line())
 
 
 @shared_task

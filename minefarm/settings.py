@@ -249,6 +249,7 @@ CELERY_TASK_ROUTES = {"hosting.tasks.sweep*": {"queue": "telemetry"}}
 # --- telemetry --------------------------------------------------------------------------------------------------------
 TELEMETRY_POLL_TIMEOUT_S = env.float("TELEMETRY_POLL_TIMEOUT_S", default=3.0)
 TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
+TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------

@@ -15,6 +15,12 @@ def fast_passwords(settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def own_state_folder(settings, tmp_path) -> None:
+    """What a collector remembers on disk is one test's own."""
+    settings.STATE_DIR = tmp_path / "state"
+
+
 @pytest.fixture
 def make_user(db):
     from accounts.models import User

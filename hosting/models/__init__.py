@@ -6,6 +6,7 @@ from hosting.models.telemetry import (
     MinerLatest,
     SiteBucket,
     Telemetry,
+    TelemetryGap,
     TelemetrySweep,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "Site",
     "SiteBucket",
     "Telemetry",
+    "TelemetryGap",
     "TelemetrySweep",
 ]

@@ -5,6 +5,7 @@ from typing import Self
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Now
 
 from accounts.models import User
 from hosting.models.inventory import Miner, Site
@@ -132,6 +133,22 @@ class Bucket(models.Model):
 
     class Meta:
         abstract = True
+
+
+class TelemetryGap(models.Model):
+    """A minute of a site that was read and is lost for good: the spool was full, or its file damaged."""
+
+    pk = models.CompositePrimaryKey("site_id", "minute")
+    site = models.ForeignKey(Site, models.CASCADE, db_index=False, related_name="+")
+    minute = models.DateTimeField()
+    reason = models.TextField()
+    noted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "telemetry_gaps"
+
+    def __str__(self) -> str:
+        return f"site {self.site_id} has no {self.minute:%Y-%m-%d %H:%M}: {self.reason}"
 
 
 class SiteBucket(Bucket):

@@ -1,4 +1,8 @@
-"""One sweep of one site: read every machine over TCP, then store the minute."""
+"""A sweep: read every machine of a site and store the minute.
+
+The lock `telemetry:site:<id>` decides who sweeps. A minute that cannot be stored (PostgreSQL is away or too slow, or the lock's
+holder is stuck in an earlier minute) is kept in the spool, and the next sweep that holds the lock stores it.
+"""
 
 import logging
 import time
@@ -6,18 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from uuid import UUID
 
 import uvloop
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from events.models import SchedulerLock
 from hosting.cgminer.client import PollResult, Target, poll_many
 from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
-from hosting.telemetry.store import Row, SweepFacts, store_sweep
+from hosting.telemetry.backlog import drain, memory, spool
+from hosting.telemetry.store import Row, Stored, SweepFacts, encode, store_sweep
+from hosting.telemetry.targets import PolledMiner, polled_miners
 from minefarm.lib.clock import database_minute
 
 log = logging.getLogger(__name__)
@@ -25,7 +29,9 @@ log = logging.getLogger(__name__)
 # A sweep that is killed holds its lock no longer than this; a living one is always done sooner.
 LOCK_TTL_S = 60.0
 DEADLINE_S = 45.0
+DRAIN_S = 10.0
 MAX_COUNTER = 2**63 - 1
+DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 class SweepBusy(Exception):
@@ -34,7 +40,11 @@ class SweepBusy(Exception):
 
 @dataclass(slots=True)
 class SweepReport:
-    """What a sweep did; `stored` counts readings of its minute that are in the history now."""
+    """What a sweep did; `stored` counts readings of its minute that are in the history now.
+
+    `resting`: machines that have long been down and were not asked this minute. `kept`: the minute waits in the spool.
+    `drained`: so many minutes that had waited were stored as well.
+    """
 
     site_id: int
     minute: datetime
@@ -45,86 +55,156 @@ class SweepReport:
     rejected_values: dict[str, int] = field(default_factory=dict)
     went_offline: int = 0
     came_online: int = 0
+    resting: int = 0
+    kept: bool = False
+    drained: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
 
+    def line(self) -> str:
+        """The report for a log."""
+        done = "kept for later" if self.kept else f"{self.stored} of {self.miners} stored"
+        more = "".join(f", {count} {reason}" for reason, count in sorted(self.failed.items()))
+        more += f", {self.resting} resting" if self.resting else ""
+        more += f", {self.drained} earlier minutes stored" if self.drained else ""
+        return f"site {self.site_id} {self.minute:%H:%M}: {done} in {self.wall_s:.2f} s{more}"
 
-@dataclass(frozen=True, slots=True)
-class PolledMiner:
-    """What the collector must know of a machine before it asks."""
 
-    id: int
-    host: str
-    port: int
-    client_id: UUID | None
-    efficiency_j_th: Decimal | None
-    nameplate_w: Decimal | None
-    identity: tuple[str | None, str | None, str | None, str | None]  # make, model, firmware, command set
+class Sweep:
+    """One minute of one site: what is read, and its way into the database or the spool."""
+
+    def __init__(self, site_id: int, minute: datetime, miners: Sequence[PolledMiner]) -> None:
+        self.started, self.cpu_started = time.perf_counter(), time.process_time()
+        self.known = {miner.id: miner for miner in miners if miner.is_due(minute)}
+        self.resting = len(miners) - len(self.known)
+        self.results = read_machines(list(self.known.values()))
+        self.rows = [as_row(self.known[result.key], result) for result in self.results]
+        self.facts = SweepFacts(site_id, minute, count_rejected(self.results), self.wall_s, self.cpu_s)
+
+    @property
+    def wall_s(self) -> float:
+        return time.perf_counter() - self.started
+
+    @property
+    def cpu_s(self) -> float:
+        return time.process_time() - self.cpu_started
+
+    def store(self, lock: SchedulerLock) -> Stored:
+        """Write the minute and what the machines say of themselves. Raises LockLost, or an error of DATABASE_AWAY."""
+        stored = store_sweep(self.facts, self.rows, lock=lock)
+        remember_identities(self.known, self.results)
+        return stored
+
+    def keep(self) -> None:
+        """Put the minute on disk, durable when this returns."""
+        path = spool().keep(self.facts, encode(self.facts.minute, self.rows))
+        log.warning(
+            "site %s %s cannot be stored now and waits in %s",
+            self.facts.site_id,
+            self.facts.minute.strftime("%H:%M"),
+            path.name,
+        )
+
+    def report(self, stored: Stored | None) -> SweepReport:
+        return SweepReport(
+            site_id=self.facts.site_id,
+            minute=self.facts.minute,
+            miners=len(self.known),
+            stored=stored.stored if stored else 0,
+            online=sum(1 for row in self.rows if row.error is None),
+            failed=dict(Counter(row.error for row in self.rows if row.error is not None)),
+            rejected_values=dict(self.facts.rejected_values),
+            went_offline=stored.went_offline if stored else 0,
+            came_online=stored.came_online if stored else 0,
+            resting=self.resting,
+            kept=stored is None,
+            wall_s=self.wall_s,
+            cpu_s=self.cpu_s,
+        )
 
 
 def sweep_site(site: Site) -> SweepReport:
-    """Read every enabled machine of the site once and store the minute.
+    """Read every enabled machine of the site once and store the minute, or keep it when it cannot be stored now.
 
-    Raises SweepBusy when another sweep of the site runs, LockLost when this one took too long; then nothing was written.
+    Raises SweepBusy when another sweep covers this minute, LockLost when this one took too long; then nothing was written.
     """
-    lock = SchedulerLock.acquire(f"telemetry:site:{site.pk}", timeout=LOCK_TTL_S)
+    lock = SchedulerLock.acquire(lock_key(site.pk), timeout=LOCK_TTL_S)
     if lock is None:
-        raise SweepBusy(f"site {site.name!r} is being swept by another process; its sweep covers this minute")
+        return _sweep_beside(site)
     try:
-        return _sweep(site, lock)
+        miners = polled_miners(site)
+        memory().remember(site.pk, miners)
+        sweep = Sweep(site.pk, database_minute(), miners)
+        try:
+            stored = sweep.store(lock)
+        except DATABASE_AWAY:
+            sweep.keep()
+            return sweep.report(None)
+        report = sweep.report(stored)
+        report.drained = _drain(site.pk, lock)
+        return report
     finally:
-        lock.release()
+        _release(lock)
 
 
-def _sweep(site: Site, lock: SchedulerLock) -> SweepReport:
-    started, cpu_started = time.perf_counter(), time.process_time()
+def sweep_blind(site_id: int) -> SweepReport | None:
+    """Read the machines as they were last known and keep the minute: for when the database does not answer.
+
+    None when this host has not swept the site before.
+    """
+    known = memory().recall(site_id)
+    if known is None:
+        return None
+    miners, minute = known
+    sweep = Sweep(site_id, minute, miners)
+    sweep.keep()
+    return sweep.report(None)
+
+
+def collect(site_id: int) -> SweepReport | None:
+    """One minute of one site whatever the database's state; None when the site is gone or never was swept here.
+
+    Raises SweepBusy and LockLost as sweep_site does.
+    """
+    try:
+        site = Site.objects.get(pk=site_id)
+        return sweep_site(site)
+    except Site.DoesNotExist:
+        memory().forget(site_id)
+        return None
+    except DATABASE_AWAY as error:
+        log.warning("site %s: the database does not answer (%s); reading goes on", site_id, str(error).strip())
+        connection.close()
+        return sweep_blind(site_id)
+
+
+def _sweep_beside(site: Site) -> SweepReport:
+    """Somebody holds the lock: for this minute, or, being slow, stuck or dead, for one that has passed."""
     minute = database_minute()
-    miners = polled_miners(site)
-    results = read_machines(miners)
-    known = {miner.id: miner for miner in miners}
-    rows = [as_row(known[result.key], result) for result in results]
-    report = SweepReport(
-        site_id=site.pk,
-        minute=minute,
-        miners=len(miners),
-        stored=0,
-        online=sum(1 for row in rows if row.error is None),
-        failed=dict(Counter(row.error for row in rows if row.error is not None)),
-        rejected_values=count_rejected(results),
-    )
-    report.wall_s, report.cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    facts = SweepFacts(site.pk, minute, report.rejected_values, report.wall_s, report.cpu_s)
-    stored = store_sweep(facts, rows, lock=lock)
-    remember_identities(known, results)
-    report.stored, report.went_offline, report.came_online = stored.stored, stored.went_offline, stored.came_online
-    report.wall_s, report.cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    return report
+    if SchedulerLock.objects.get(pk=lock_key(site.pk)).acquired_at >= minute:
+        raise SweepBusy(f"site {site.name!r} is being swept by another process; its sweep covers this minute")
+    sweep = Sweep(site.pk, minute, polled_miners(site))
+    sweep.keep()
+    return sweep.report(None)
 
 
-def polled_miners(site: Site) -> list[PolledMiner]:
-    """The site's enabled machines with what is known of each, in one query."""
-    rows = (
-        Miner.objects.polled()
-        .filter(site=site)
-        .order_by("pk")
-        .values_list(
-            "pk",
-            "cgminer_ip",
-            "cgminer_port",
-            "client_id",
-            "miner_model__efficiency",
-            "miner_model__power_consumption",
-            "identity__make",
-            "identity__model",
-            "identity__firmware",
-            "identity__command_set",
-        )
-    )
-    return [
-        PolledMiner(pk, host, port, client, efficiency, nameplate, identity=(make, model, firmware, command_set))
-        for pk, host, port, client, efficiency, nameplate, make, model, firmware, command_set in rows
-        if host is not None
-    ]
+def _drain(site_id: int, lock: SchedulerLock) -> int:
+    try:
+        return drain(site_id, lock, seconds=DRAIN_S)
+    except DATABASE_AWAY as error:  # this minute is stored; the others wait on
+        log.warning("site %s: waiting minutes could not be stored: %s", site_id, error)
+        return 0
+
+
+def lock_key(site_id: int) -> str:
+    return f"telemetry:site:{site_id}"
+
+
+def _release(lock: SchedulerLock) -> None:
+    try:
+        lock.release()
+    except DATABASE_AWAY:  # the lease runs out by itself; meanwhile minutes go to the spool
+        connection.close()
 
 
 def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:

@@ -90,8 +90,8 @@ def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock |
 
 
 def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: SchedulerLock | None = None) -> Stored:
-    """The transaction itself, of rows that are encoded already."""
-    with transaction.atomic(), connection.cursor() as wrapper:
+    """The transaction itself, of rows that are encoded already. Errors are Django's, though the cursor is psycopg's own."""
+    with connection.wrap_database_errors, transaction.atomic(), connection.cursor() as wrapper:
         cursor = cast("Cursor[Any]", wrapper.cursor)
         if lock is not None:
             lock.fence()

@@ -16,6 +16,7 @@ from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner, MinerIdentity, MinerLatest, Site, SiteBucket, Telemetry, TelemetrySweep
 from hosting.simulation import register_simulated
 from hosting.telemetry.collector import LOCK_TTL_S, SweepBusy, sweep_site
+from minefarm.lib.clock import database_now
 from tests.farm import MANAGE, ROOT, database_url, network, run_manage, simulated_fleet
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +89,7 @@ def test_faulty_machines_cost_themselves_and_nobody_else(site, farm_of, settings
 
 def test_a_site_is_never_swept_twice_at_once(site):
     held = SchedulerLock.acquire(f"telemetry:site:{site.pk}", timeout=60)
+    SchedulerLock.objects.update(acquired_at=database_now() + timedelta(minutes=1))  # the minute may end meanwhile
     with pytest.raises(SweepBusy, match="being swept by another process"):
         sweep_site(site)
     assert not TelemetrySweep.objects.exists()
@@ -144,7 +146,8 @@ def test_the_command_sweeps_one_site_and_prints_one_document(site, farm_of):
     done = run_manage("collect_telemetry", "--site", "north", "--json", DATABASE_URL=database_url())
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert set(document) == {"miners", "stored", "online", "failed", "wall_s", "cpu_s"}
+    counted = {"miners", "stored", "online", "failed", "resting", "kept", "drained_minutes"}
+    assert set(document) == counted | {"wall_s", "cpu_s"}
     assert (document["miners"], document["stored"], document["online"], document["failed"]) == (12, 12, 12, {})
 
 

@@ -1,3 +1,5 @@
+import signal
+import threading
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -5,34 +7,71 @@ from django.core.management.base import CommandError, CommandParser
 from events.models import LockLost
 from hosting.management.sites import site_named
 from hosting.models import Site
-from hosting.telemetry.collector import SweepBusy, SweepReport, sweep_site
+from hosting.telemetry.backlog import memory
+from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, SweepReport, collect
+from hosting.telemetry.loop import Loop
 from minefarm.lib.command import FarmCommand, progress
 
 
 class Command(FarmCommand):
-    help = "Read every enabled machine once and store the minute: one sweep, of one site or of all."
+    help = "Read every enabled machine once and store the minute, of one site or of all; with --loop, every minute."
     example = "collect_telemetry --site North --json"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--site", help="name or id; all sites unless given")
+        parser.add_argument(
+            "--loop",
+            action="store_true",
+            help="sweep at the start of every minute until interrupted, for a host without Celery",
+        )
 
-    def handle(self, *, site: str | None, json: bool, **_options: Any) -> None:
-        sites = [site_named(site)] if site else list(Site.objects.all())
+    def handle(self, *, site: str | None, loop: bool, json: bool, **_options: Any) -> None:
+        only = [site_named(site).pk] if site else None
+        if loop and json:
+            raise CommandError("--loop has no end to print a document at: leave out --json.")
+        if loop:
+            self.sweep_for_ever(only)
+            return
         reports: list[SweepReport] = []
         refused: list[str] = []
         with progress(show=not json) as bar:
-            for one in bar.track(sites, description="sweeping sites"):
+            for site_id in bar.track(only or every_site(), description="sweeping sites"):
                 try:
-                    reports.append(sweep_site(one))
+                    report = collect(site_id)
                 except (SweepBusy, LockLost) as error:
                     refused.append(str(error))
+                else:
+                    reports += [report] if report else []
         if refused and not reports:
             raise CommandError("; ".join(refused) + ". Run it again when that sweep has ended.")
         document = total(reports)
         self.emit(document, describe(document), as_json=json)
         for reason in refused:
             self.stderr.write(reason)
+
+    def sweep_for_ever(self, only: list[int] | None) -> None:
+        printing = threading.Lock()
+
+        def tell(report: SweepReport) -> None:
+            with printing:
+                self.stdout.write(f"{report.line()}")
+                self.stdout.flush()
+
+        loop = Loop(sites=only, report=tell)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stop.set())
+        loop.run()
+
+
+def every_site() -> list[int]:
+    """All sites, or those that this host swept last while the database is away."""
+    try:
+        return list(Site.objects.values_list("pk", flat=True))
+    except DATABASE_AWAY:
+        if known := memory().sites():
+            return known
+        raise
 
 
 def total(reports: list[SweepReport]) -> dict[str, Any]:
@@ -46,16 +85,28 @@ def total(reports: list[SweepReport]) -> dict[str, Any]:
         "stored": sum(report.stored for report in reports),
         "online": sum(report.online for report in reports),
         "failed": failed,
+        "resting": sum(report.resting for report in reports),
+        "kept": sum(report.online for report in reports if report.kept),
+        "drained_minutes": sum(report.drained for report in reports),
         "wall_s": round(sum(report.wall_s for report in reports), 3),
         "cpu_s": round(sum(report.cpu_s for report in reports), 3),
     }
 
 
 def describe(document: dict[str, Any]) -> str:
-    if not document["miners"]:
+    if not document["miners"] and not document["resting"]:
         return "No machine to read: switch reading on in Admin, or try `manage.py simulate_fleet --miners 100 --register Demo`."
     failed = ", ".join(f"{count} {reason}" for reason, count in sorted(document["failed"].items()))
-    return (
-        f"{document['stored']} of {document['miners']} machines stored in {document['wall_s']:.2f} s"
-        f" ({document['cpu_s']:.2f} s of CPU){'; failed: ' + failed if failed else ''}"
-    )
+    took = f"in {document['wall_s']:.2f} s ({document['cpu_s']:.2f} s of CPU)"
+    lines = [
+        f"{document['stored']} of {document['miners']} machines stored {took}{'; failed: ' + failed if failed else ''}"
+    ]
+    if document["kept"]:
+        lines.append(
+            f"The database does not answer: {document['kept']} readings wait on disk, and the next sweep stores them."
+        )
+    if document["drained_minutes"]:
+        lines.append(f"{document['drained_minutes']} minutes that had waited on disk are stored now.")
+    if document["resting"]:
+        lines.append(f"{document['resting']} machines have long been down and are asked every 5 or 15 minutes only.")
+    return "\n".join(lines)
