@@ -123,18 +123,19 @@ class Sweep:
         )
 
 
-def sweep_site(site: Site) -> SweepReport:
+def sweep_site(site: Site, minute: datetime | None = None) -> SweepReport:
     """Read every enabled machine of the site once and store the minute, or keep it when it cannot be stored now.
 
-    Raises SweepBusy when another sweep covers this minute, LockLost when this one took too long; then nothing was written.
+    The minute is the database's present one unless given. Raises SweepBusy when another sweep covers it, LockLost when this
+    one took too long; then nothing was written.
     """
     lock = SchedulerLock.acquire(lock_key(site.pk), timeout=LOCK_TTL_S)
     if lock is None:
-        return _sweep_beside(site)
+        return _sweep_beside(site, minute or database_minute())
     try:
         miners = polled_miners(site)
         memory().remember(site.pk, miners)
-        sweep = Sweep(site.pk, database_minute(), miners)
+        sweep = Sweep(site.pk, minute or database_minute(), miners)
         try:
             stored = sweep.store(lock)
         except DATABASE_AWAY:
@@ -147,7 +148,7 @@ def sweep_site(site: Site) -> SweepReport:
         _release(lock)
 
 
-def sweep_blind(site_id: int) -> SweepReport | None:
+def sweep_blind(site_id: int, minute: datetime | None = None) -> SweepReport | None:
     """Read the machines as they were last known and keep the minute: for when the database does not answer.
 
     None when this host has not swept the site before.
@@ -155,32 +156,31 @@ def sweep_blind(site_id: int) -> SweepReport | None:
     known = memory().recall(site_id)
     if known is None:
         return None
-    miners, minute = known
-    sweep = Sweep(site_id, minute, miners)
+    miners, present = known
+    sweep = Sweep(site_id, minute or present, miners)
     sweep.keep()
     return sweep.report(None)
 
 
-def collect(site_id: int) -> SweepReport | None:
+def collect(site_id: int, minute: datetime | None = None) -> SweepReport | None:
     """One minute of one site whatever the database's state; None when the site is gone or never was swept here.
 
     Raises SweepBusy and LockLost as sweep_site does.
     """
     try:
         site = Site.objects.get(pk=site_id)
-        return sweep_site(site)
+        return sweep_site(site, minute)
     except Site.DoesNotExist:
         memory().forget(site_id)
         return None
     except DATABASE_AWAY as error:
         log.warning("site %s: the database does not answer (%s); reading goes on", site_id, str(error).strip())
         connection.close()
-        return sweep_blind(site_id)
+        return sweep_blind(site_id, minute)
 
 
-def _sweep_beside(site: Site) -> SweepReport:
+def _sweep_beside(site: Site, minute: datetime) -> SweepReport:
     """Somebody holds the lock: for this minute, or, being slow, stuck or dead, for one that has passed."""
-    minute = database_minute()
     if SchedulerLock.objects.get(pk=lock_key(site.pk)).acquired_at >= minute:
         raise SweepBusy(f"site {site.name!r} is being swept by another process; its sweep covers this minute")
     sweep = Sweep(site.pk, minute, polled_miners(site))
