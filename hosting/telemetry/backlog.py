@@ -11,7 +11,7 @@ from events.models import SchedulerLock
 from hosting.models import Site, TelemetryGap
 from hosting.telemetry.partitions import create_partition
 from hosting.telemetry.spool import Spool, Torn
-from hosting.telemetry.store import store_encoded
+from hosting.telemetry.store import store_encoded, unpack
 from hosting.telemetry.targets import Memory
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def drain(site_id: int, lock: SchedulerLock, *, seconds: float) -> int:
         if time.monotonic() > until or not lock.refresh_heartbeat():
             break
         try:
-            facts, encoded = waiting.read(segment)
+            facts, encoded = unpack(waiting.read(segment))
         except FileNotFoundError:
             continue
         except Torn as error:

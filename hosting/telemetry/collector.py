@@ -20,7 +20,7 @@ from hosting.cgminer.client import PollResult, Target, poll_many
 from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
-from hosting.telemetry.store import Row, Stored, SweepFacts, encode, store_sweep
+from hosting.telemetry.store import Row, Stored, SweepFacts, encode, pack, store_sweep
 from hosting.telemetry.targets import PolledMiner, polled_miners
 from minefarm.lib.clock import database_minute
 
@@ -97,7 +97,9 @@ class Sweep:
 
     def keep(self) -> None:
         """Put the minute on disk, durable when this returns."""
-        path = spool().keep(self.facts, encode(self.facts.minute, self.rows))
+        path = spool().keep(
+            self.facts.site_id, self.facts.minute, pack(self.facts, encode(self.facts.minute, self.rows))
+        )
         log.warning(
             "site %s %s cannot be stored now and waits in %s",
             self.facts.site_id,

@@ -1,4 +1,4 @@
-"""Minutes that PostgreSQL could not take, one file each, until it can.
+"""Minutes that cannot be handed over now, one file each, until they can.
 
 A file is complete or it is not there: written beside its name, synced, renamed, and the folder synced. Its checksum tells a
 torn one from a whole one all the same. The folder is bounded: beyond the bound the oldest minute goes, and a line in
@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hosting.telemetry.store import Encoded, SweepFacts
-
 MAGIC = b"MFSWEEP1"
-HEAD = struct.Struct("!IIII")  # lengths of header, history and everything; CRC-32 of the three
+HEAD = struct.Struct("!QI")  # length and CRC-32 of the content
 SUFFIX = ".sweep"
 GAPS = "gaps.jsonl"
 STAMP = "%Y%m%dT%H%M"
@@ -53,12 +51,12 @@ class Spool:
         self.folder = folder
         self.max_bytes = max_bytes
 
-    def keep(self, facts: SweepFacts, encoded: Encoded) -> Path:
+    def keep(self, site_id: int, minute: datetime, content: bytes) -> Path:
         """Write one sweep down, durable when this returns; raises OSError when the disk refuses."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = pack(facts, encoded)
+        content = MAGIC + HEAD.pack(len(content), zlib.crc32(content)) + content
         self._make_room(len(content))
-        name = f"{facts.minute.astimezone(UTC):{STAMP}}-{facts.site_id}-{secrets.token_hex(4)}{SUFFIX}"
+        name = f"{minute.astimezone(UTC):{STAMP}}-{site_id}-{secrets.token_hex(4)}{SUFFIX}"
         path = self.folder / name
         writing = path.with_suffix(".writing")
         with writing.open("xb") as file:
@@ -78,12 +76,20 @@ class Spool:
         """Bytes of all waiting minutes."""
         return sum(_size(segment.path) for segment in self._segments())
 
-    def read(self, segment: Segment) -> tuple[SweepFacts, Encoded]:
-        """Raises Torn, or FileNotFoundError when another process stored it first."""
-        return unpack(segment.path.read_bytes())
+    def read(self, segment: Segment) -> bytes:
+        """The content as it was kept. Raises Torn, or FileNotFoundError when another process took it first."""
+        framed = segment.path.read_bytes()
+        start = len(MAGIC) + HEAD.size
+        if len(framed) < start or not framed.startswith(MAGIC):
+            raise Torn("not a kept sweep of this version")
+        length, checksum = HEAD.unpack_from(framed, len(MAGIC))
+        content = framed[start:]
+        if len(content) != length or zlib.crc32(content) != checksum:
+            raise Torn("the file is cut or damaged")
+        return content
 
     def done(self, segment: Segment) -> None:
-        """The minute is in the database, committed."""
+        """The minute is where it belongs, committed."""
         segment.path.unlink(missing_ok=True)
 
     def set_aside(self, segment: Segment, reason: str) -> None:
@@ -145,45 +151,6 @@ class GapNotes:
 
     def written(self) -> None:
         self.path.unlink(missing_ok=True)
-
-
-def pack(facts: SweepFacts, encoded: Encoded) -> bytes:
-    header = json.dumps(
-        {
-            "site": facts.site_id,
-            "minute": facts.minute.isoformat(),
-            "rejected": dict(facts.rejected_values),
-            "wall_s": facts.wall_s,
-            "cpu_s": facts.cpu_s,
-            "miners": encoded.miners,
-            "failed": dict(encoded.failed),
-        }
-    ).encode()
-    body = header + encoded.history + encoded.everything
-    head = HEAD.pack(len(header), len(encoded.history), len(encoded.everything), zlib.crc32(body))
-    return MAGIC + head + body
-
-
-def unpack(content: bytes) -> tuple[SweepFacts, Encoded]:
-    """Raises Torn."""
-    start = len(MAGIC) + HEAD.size
-    if len(content) < start or not content.startswith(MAGIC):
-        raise Torn("not a kept sweep of this version")
-    header_length, history_length, everything_length, checksum = HEAD.unpack_from(content, len(MAGIC))
-    body = content[start:]
-    if len(body) != header_length + history_length + everything_length or zlib.crc32(body) != checksum:
-        raise Torn("the file is cut or damaged")
-    header = json.loads(body[:header_length])
-    facts = SweepFacts(
-        header["site"],
-        datetime.fromisoformat(header["minute"]),
-        header["rejected"],
-        header["wall_s"],
-        header["cpu_s"],
-    )
-    history = body[header_length : header_length + history_length]
-    everything = body[header_length + history_length :]
-    return facts, Encoded(history, everything, header["miners"], header["failed"])
 
 
 def _size(path: Path) -> int:

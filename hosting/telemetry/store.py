@@ -5,6 +5,7 @@ PostgreSQL from a temporary copy of the sweep. A minute that was stored before o
 overlapping or repeated sweeps cannot double anything.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
+import orjson
 from django.db import connection, transaction
 from psycopg import Cursor
 from psycopg.errors import UniqueViolation
@@ -220,6 +222,35 @@ def encode(minute: datetime, rows: Sequence[Row]) -> Encoded:
         miners=len(rows),
         failed=Counter(row.error for row in rows if row.error is not None),
     )
+
+
+FRAME = struct.Struct("!III")  # lengths of header, history and everything
+
+
+def pack(facts: SweepFacts, encoded: Encoded) -> bytes:
+    """A sweep as one run of bytes, to be stored later."""
+    about = {
+        "site": facts.site_id,
+        "minute": facts.minute.isoformat(),
+        "rejected": dict(facts.rejected_values),
+        "wall_s": facts.wall_s,
+        "cpu_s": facts.cpu_s,
+        "miners": encoded.miners,
+        "failed": dict(encoded.failed),
+    }
+    parts = (orjson.dumps(about), encoded.history, encoded.everything)
+    return FRAME.pack(*map(len, parts)) + b"".join(parts)
+
+
+def unpack(content: bytes) -> tuple[SweepFacts, Encoded]:
+    """What `pack` was given."""
+    about_end, history_length, _ = FRAME.unpack_from(content)
+    about_end += FRAME.size
+    history_end = about_end + history_length
+    about = orjson.loads(content[FRAME.size : about_end])
+    minute = datetime.fromisoformat(about["minute"])
+    facts = SweepFacts(about["site"], minute, about["rejected"], about["wall_s"], about["cpu_s"])
+    return facts, Encoded(content[about_end:history_end], content[history_end:], about["miners"], about["failed"])
 
 
 def _load_sweep(cursor: "Cursor[Any]", stream: bytes) -> None:
