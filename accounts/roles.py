@@ -1,7 +1,8 @@
 """What each role may do, as one table of `resource:action`.
 
-A resource is a model's name in lower case, an action one of view, add, change, delete. Staff roles reach the admin; a client
-or guest never does, and sees only what `for_user()` gives.
+A resource is a model's name in lower case, an action one of view, add, change, delete, or a verb of that resource: `own` is
+to have some of one's own, whatever else one may see. Staff roles reach the admin; a client or guest never does, and sees only
+what `for_user()` gives.
 """
 
 from django.db import models
@@ -32,9 +33,10 @@ PERMISSIONS: dict[Role, frozenset[str]] = {
             "minerlatest:view",
             "telemetrysweep:view",
             "operationlog:view",
+            "eventendpoint:own",
         }
     ),
-    Role.CLIENT: frozenset(),
+    Role.CLIENT: frozenset({"eventendpoint:own"}),
     Role.GUEST: frozenset(),
 }
 

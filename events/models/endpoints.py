@@ -1,5 +1,6 @@
 """Where events are sent: endpoints of people and, per event and endpoint, one delivery."""
 
+from typing import Protocol
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -22,7 +23,23 @@ class EndpointStatus(models.TextChoices):
     DISABLED = "disabled"  # by us: gone (410) or failing for days
 
 
+class Person(Protocol):
+    """What a signed-in user tells of themselves; `eventendpoint:own` is the right to have endpoints of one's own."""
+
+    @property
+    def pk(self) -> UUID: ...
+    @property
+    def is_staff(self) -> bool: ...
+    def has_perm(self, perm: str, /) -> bool: ...
+
+
 class EndpointQuerySet(models.QuerySet["EventEndpoint"]):
+    def for_user(self, user: Person) -> "EndpointQuerySet":
+        """Staff who may view endpoints see all, others their own, and who may have none sees none."""
+        if user.is_staff and user.has_perm("events.view_eventendpoint"):
+            return self
+        return self.owned_by(user.pk) if user.has_perm("events.own_eventendpoint") else self.none()
+
     def owned_by(self, owner_id: UUID) -> "EndpointQuerySet":
         return self.filter(owner_id=owner_id)
 
@@ -68,6 +85,20 @@ class EventEndpoint(models.Model):
     def __str__(self) -> str:
         return self.description or self.target
 
+    def open_to(self, user: Person, action: str) -> bool:
+        """Whether this person may do `change` or `delete`: everything with their own, with others' as their role says."""
+        if self.owner_id == user.pk and user.has_perm("events.own_eventendpoint"):
+            return True
+        return user.is_staff and user.has_perm(f"events.{action}_eventendpoint")
+
+
+class DeliveryQuerySet(models.QuerySet["EventDelivery"]):
+    def for_user(self, user: Person) -> "DeliveryQuerySet":
+        """The deliveries of the endpoints that one may see."""
+        if user.is_staff and user.has_perm("events.view_eventdelivery"):
+            return self
+        return self.filter(endpoint__in=EventEndpoint.objects.for_user(user))
+
 
 class EventDelivery(models.Model):
     """One event on its way to one endpoint, with the answer to the last attempt."""
@@ -87,6 +118,8 @@ class EventDelivery(models.Model):
     duration_ms = models.IntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     processed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         db_table = "event_deliveries"

@@ -1,26 +1,10 @@
-from typing import Any
-
 import django_filters
-from django import forms
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 
 from hosting import summary
 from hosting.models import Miner
 from hosting.states import MinerStatus
-
-MAX_ROW_ID = 2**31 - 1
-
-
-@extend_schema_field(OpenApiTypes.INT)
-class RowIdFilter(django_filters.Filter):
-    """A row's number; what cannot be one is refused (400), not searched for."""
-
-    field_class = forms.IntegerField
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, min_value=1, max_value=MAX_ROW_ID, **kwargs)
+from minefarm.lib.parameters import RowIdFilter
 
 
 class MinerFilter(django_filters.FilterSet):

@@ -1,9 +1,8 @@
 """Doors to readings over time: a bounded range, a resolution, pages by key."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,10 +16,10 @@ from rest_framework.response import Response
 
 from accounts.access import actor
 from hosting.api.serializers import SiteTelemetrySerializer, TelemetrySerializer
-from hosting.api.views import PAGE_PARAMETERS, refuse_unknown_parameters
 from hosting.models import Miner, Site, Telemetry
 from hosting.telemetry import series
 from minefarm.lib.paging import MAX_ID, MomentCursor
+from minefarm.lib.parameters import PAGE_PARAMETERS, parse_moment, refuse_unknown_parameters
 
 STEPS_S = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
 FEW_MINERS = 100
@@ -34,32 +33,6 @@ LIMITS = {
 SITE_LIMIT = timedelta(days=366)
 DEFAULT_RANGE = timedelta(days=1)
 MAX_MINERS_NAMED = 1000
-
-MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
-EARLIEST, LATEST = datetime(2009, 1, 3, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # since there is Bitcoin
-WIDEST_OFFSET = timedelta(hours=14)
-BAD_MOMENT = "Give a time such as 2026-11-23T10:00:00Z, between 2009 and 2100; in a URL write + as %2B."
-
-
-def parse_moment(name: str, text: str) -> datetime:
-    """ISO 8601, UTC unless it says otherwise, as UTC; raises ValidationError (400) naming the parameter."""
-    moment = _moment_or_none(text)
-    if moment is None or not EARLIEST <= moment < LATEST:
-        raise ValidationError({name: BAD_MOMENT})
-    return moment
-
-
-def _moment_or_none(text: str) -> datetime | None:
-    if not MOMENT.fullmatch(text):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if abs(moment.utcoffset() or timedelta()) > WIDEST_OFFSET:
-            return None
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def parse_ids(name: str, texts: list[str]) -> list[int]:

@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django_filters import FilterSet
 from drf_spectacular.utils import extend_schema as spectacular_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
@@ -28,16 +27,7 @@ from hosting.api.serializers import (
     SiteWriteSerializer,
 )
 from hosting.models import Miner, MinerModel, Site
-
-PAGE_PARAMETERS = frozenset({"cursor", "page_size", "format"})
-
-
-def refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
-    """Raise ValidationError (400) for a parameter that would be ignored: a misspelt filter would show everything."""
-    unknown = sorted(set(request.query_params) - known)
-    if unknown:
-        hint = f"There is no such parameter; known are {', '.join(sorted(known - {'format'}))}."
-        raise ValidationError(dict.fromkeys(unknown, hint))
+from minefarm.lib.parameters import PAGE_PARAMETERS, refuse_unknown_parameters
 
 
 class ResourceView(viewsets.GenericViewSet[Any]):

@@ -111,12 +111,14 @@ class IdCursor(KeyPages):
     """Pages of rows that have an integer `id`, by ascending id; takes model and `.values()` querysets."""
 
     next_url: str | None = None
+    max_id = MAX_ID
+    beyond, order = "pk__gt", "pk"
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         size = page_size(request)
         if cursor := request.query_params.get("cursor"):
-            queryset = queryset.filter(pk__gt=decode_key(cursor, (MAX_ID,))[0])
-        rows = list(queryset.order_by("pk")[: size + 1])
+            queryset = queryset.filter(**{self.beyond: decode_key(cursor, (self.max_id,))[0]})
+        rows = list(queryset.order_by(self.order)[: size + 1])
         if len(rows) > size:
             rows.pop()
             last = rows[-1]["id"] if isinstance(rows[-1], dict) else rows[-1].pk
@@ -125,6 +127,13 @@ class IdCursor(KeyPages):
 
     def get_paginated_response(self, data: Any) -> Response:
         return page(data, self.next_url)
+
+
+class NewestIdCursor(IdCursor):
+    """The same with the newest row first, for records that grow without end."""
+
+    max_id = 10**16 - 1  # as many digits as a cursor takes
+    beyond, order = "pk__lt", "-pk"
 
 
 class MomentCursor(KeyPages):
