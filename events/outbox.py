@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 
-from events.models import OutboxEvent
+from events.models import OutboxEvent, OutboxStatus
 
 # Locks the rows of the aggregates in one order, so that two publishers of the same things cannot wait for each other.
 NUMBER = """
@@ -68,3 +70,15 @@ def publish_many(event_type: str, facts: Iterable[Fact]) -> list[OutboxEvent]:
         )
         newest[fact.about] -= 1
     return OutboxEvent.objects.bulk_create(reversed(events))
+
+
+def replay(queryset: QuerySet[OutboxEvent], *, by: UUID | None) -> int:
+    """Stand-in of the doors' branch: the branch of the dispatcher replaces it."""
+    done = queryset.filter(status__in=[OutboxStatus.FAILED, OutboxStatus.PROCESSED])
+    return done.update(status=OutboxStatus.PENDING, attempts=0, next_attempt_at=Now(), processed_at=None)
+
+
+def cancel(queryset: QuerySet[OutboxEvent], *, by: UUID | None) -> int:
+    """Stand-in of the doors' branch: the branch of the dispatcher replaces it."""
+    waiting = queryset.filter(status=OutboxStatus.PENDING)
+    return waiting.update(status=OutboxStatus.FAILED, last_error="cancelled", processed_at=Now())
