@@ -22,6 +22,8 @@ RESOURCES = {
     "models": "api:model-list",
     "miners": "api:miner-list",
     "telemetry": "api:telemetry",
+    "endpoints": "api:endpoint-list",
+    "deliveries": "api:delivery-list",
     "schema": "api:schema",
     "docs": "api:docs",
 }
@@ -176,6 +178,7 @@ urlpatterns = [
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("", include("hosting.api.urls")),
+    path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),
 ]

@@ -213,7 +213,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"MinerStatusEnum": "hosting.states.MinerStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "MinerStatusEnum": "hosting.states.MinerStatus",
+        "EndpointStatusEnum": "events.models.EndpointStatus",
+        "DeliveryStatusEnum": "events.models.OutboxStatus",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "minefarm.api.describe_errors",

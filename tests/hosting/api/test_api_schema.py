@@ -48,6 +48,13 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
     assert schema.json()["openapi"] == "3.1.1"
     assert set(schema.json()["paths"]) == {
         "/api/v1/",
+        "/api/v1/deliveries/",
+        "/api/v1/deliveries/{id}/",
+        "/api/v1/deliveries/{id}/redeliver/",
+        "/api/v1/endpoints/",
+        "/api/v1/endpoints/{id}/",
+        "/api/v1/endpoints/{id}/rotate-secret/",
+        "/api/v1/endpoints/{id}/test/",
         "/api/v1/miners/",
         "/api/v1/miners/{id}/",
         "/api/v1/miners/{id}/telemetry/",
