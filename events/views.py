@@ -58,10 +58,9 @@ def endpoint_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@never_cache
 @for_owners
 def add_endpoint(request: HttpRequest) -> HttpResponse:
-    form = WebhookForm(request.POST or None)
+    form = WebhookForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
             endpoint, secret = endpoints.create_endpoint(

@@ -38,6 +38,11 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
     ),
     "People": (("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),),
+    "Events": (
+        ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),
+        ("Endpoints", "webhook", "events.view_eventendpoint", "admin:events_eventendpoint_changelist"),
+        ("Deliveries", "outgoing_mail", "events.view_eventdelivery", "admin:events_eventdelivery_changelist"),
+    ),
     "System": (
         (
             "Beat schedule",
@@ -46,11 +51,11 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
             "admin:django_celery_beat_periodictask_changelist",
         ),
         ("Scheduler locks", "lock", "events.view_schedulerlock", "admin:events_schedulerlock_changelist"),
-        ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),
     ),
     "Portal": (
         ("Site pages", "solar_power", None, "hosting:sites"),
         ("Machines", "dns", None, "hosting:miners"),
+        ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }
 

@@ -59,7 +59,8 @@ def refusals_by_field() -> Iterator[None]:
         yield
     except Refused as error:
         if hasattr(error, "error_dict"):
-            named = {("non_field_errors" if name == "__all__" else name): said for name, said in error}
+            said = error.message_dict
+            named = {("non_field_errors" if name == "__all__" else name): said[name] for name in said}
             raise ValidationError(named) from None
         raise ValidationError(error.messages) from None
 
@@ -70,7 +71,7 @@ class MayHaveEndpoints(IsAuthenticated):
     def has_permission(self, request: Any, view: Any) -> bool:
         if not super().has_permission(request, view):
             return False
-        return request.method != "POST" or view.action != "create" or request.user.has_perm("events.own_eventendpoint")
+        return view.action != "create" or bool(request.user.has_perm("events.own_eventendpoint"))
 
 
 class EndpointsOwnView(viewsets.GenericViewSet[Any]):
@@ -232,7 +233,7 @@ class DeliveryView(EndpointsOwnView):
     def get_queryset(self) -> QuerySet[EventDelivery]:
         return EventDelivery.objects.for_user(self.person)
 
-    def filter_queryset(self, queryset: QuerySet[EventDelivery]) -> QuerySet[EventDelivery]:
+    def filter_queryset(self, queryset: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         found = super().filter_queryset(queryset)
         for name, bound in (("from", "created_at__gte"), ("to", "created_at__lt")):
             if text := self.request.query_params.get(name):

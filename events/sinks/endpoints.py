@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from events.models import EndpointKind, EndpointStatus, EventDelivery, EventEndpoint, OutboxStatus
 from events.outbox import publish
+from events.registration import known_types
 from minefarm.lib.sealing import seal
 
 PURPOSE = "webhook"
@@ -29,12 +30,13 @@ def create_endpoint(
     """Raises ValidationError by field; the secret is returned here and never again."""
     if kind == EndpointKind.WEBHOOK and not target.startswith("https://"):
         raise ValidationError({"target": "Give an address that starts with https://."})
+    event_types = known_types(event_types)
     secret = _new_secret()
     endpoint = EventEndpoint.objects.create(
         owner_id=owner_id,
         kind=kind,
         target=target,
-        event_types=list(event_types),
+        event_types=event_types,
         description=description,
         secret=seal(secret, purpose=PURPOSE),
     )

@@ -180,8 +180,11 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Operation log",
         "Site pages",
         "Machines",
+        "Webhooks",
     ]
-    assert set(titles(owner, rf)) - set(titles(operator, rf)) == {"Users", "Beat schedule", "Scheduler locks", "Events"}
+    assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
+        *("Users", "Beat schedule", "Scheduler locks", "Events", "Endpoints", "Deliveries"),
+    }
 
 
 def test_an_operator_deletes_no_machine(desk, miner_a):

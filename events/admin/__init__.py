@@ -1,0 +1,8 @@
+"""The staff doors of this app: events, endpoints, deliveries, locks and job runs."""
+
+from events.admin.deliveries import EventDeliveryAdmin
+from events.admin.endpoints import EventEndpointAdmin
+from events.admin.locks import SchedulerLockAdmin
+from events.admin.outbox import OutboxEventAdmin
+
+__all__ = ["EventDeliveryAdmin", "EventEndpointAdmin", "OutboxEventAdmin", "SchedulerLockAdmin"]
