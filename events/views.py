@@ -51,14 +51,14 @@ def own_delivery(request: HttpRequest, pk: int) -> EventDelivery:
     return get_object_or_404(EventDelivery.objects.filter(endpoint__in=own(request)).select_related("event"), pk=pk)
 
 
-@require_safe
 @for_owners
+@require_safe
 def endpoint_list(request: HttpRequest) -> HttpResponse:
     return render(request, "events/endpoint_list.html", {"nav": "webhooks", "endpoints": own(request).order_by("pk")})
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
 @for_owners
+@require_http_methods(["GET", "HEAD", "POST"])
 def add_endpoint(request: HttpRequest) -> HttpResponse:
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -73,8 +73,8 @@ def add_endpoint(request: HttpRequest) -> HttpResponse:
     return _form(request, form, title="Add a webhook", verb="Add the webhook", back=reverse("events:endpoints"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
 @for_owners
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit_endpoint(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     known = {"event_types": endpoint.event_types, "description": endpoint.description}
@@ -92,8 +92,7 @@ def edit_endpoint(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _form(request: HttpRequest, form: ChangeForm, **context: Any) -> HttpResponse:
-    status = 400 if form.errors else 200
-    return render(request, "events/endpoint_form.html", {"nav": "webhooks", "form": form, **context}, status=status)
+    return render(request, "events/endpoint_form.html", {"nav": "webhooks", "form": form, **context})
 
 
 def show_secret(request: HttpRequest, endpoint: EventEndpoint, secret: str, *, fresh: bool) -> HttpResponse:
@@ -104,8 +103,8 @@ def show_secret(request: HttpRequest, endpoint: EventEndpoint, secret: str, *, f
     return response
 
 
-@require_safe
 @for_owners
+@require_safe
 def endpoint_detail(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     deliveries = endpoint.deliveries.select_related("event").order_by("-pk")
@@ -129,17 +128,17 @@ def waiting_for(delivery: EventDelivery | None, tries: int = 0) -> dict[str, Any
     return {"test": delivery, "answered": answered, "next_try": tries + 1, "ask_again": tries < TRIES and not answered}
 
 
+@for_owners
 @require_safe
 @never_cache
-@for_owners
 def test_result(request: HttpRequest, pk: int) -> HttpResponse:
     tried = request.GET.get("n", "0")
     tries = int(tried) if tried.isascii() and tried.isdecimal() and len(tried) < 4 else TRIES
     return render(request, "events/_test_result.html", waiting_for(own_delivery(request, pk), tries))
 
 
-@require_POST
 @for_owners
+@require_POST
 def send_test(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     try:
@@ -149,14 +148,14 @@ def send_test(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(f"{reverse('events:endpoint', args=[pk])}?test={delivery.pk}")
 
 
-@require_POST
 @for_owners
+@require_POST
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
     return _move(request, pk, endpoints.pause, "Paused: events of this time are not sent, not even later.")
 
 
-@require_POST
 @for_owners
+@require_POST
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     return _move(request, pk, endpoints.resume, "Resumed: it hears of events again.")
 
@@ -176,8 +175,8 @@ def _refused(request: HttpRequest, error: ValidationError, pk: int) -> HttpRespo
     return redirect("events:endpoint", pk)
 
 
-@require_POST
 @for_owners
+@require_POST
 def rotate_secret(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     try:
@@ -188,8 +187,8 @@ def rotate_secret(request: HttpRequest, pk: int) -> HttpResponse:
     return show_secret(request, endpoint, secret, fresh=False)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
 @for_owners
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete_endpoint(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     if request.method == "POST":
@@ -200,8 +199,8 @@ def delete_endpoint(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "events/endpoint_delete.html", {"nav": "webhooks", "endpoint": endpoint, "waiting": waiting})
 
 
-@require_POST
 @for_owners
+@require_POST
 def redeliver(request: HttpRequest, pk: int) -> HttpResponse:
     delivery = own_delivery(request, pk)
     try:

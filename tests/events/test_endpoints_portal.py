@@ -132,7 +132,7 @@ def test_an_error_stands_next_to_its_field_and_the_rest_is_kept(portal):
     refused = portal.post(
         ADD, {"target": "http://a.example.com/in", "event_types": ["miner.online"], "description": "Tickets"}
     )
-    assert refused.status_code == 400
+    assert refused.status_code == 200
     html = refused.content.decode()
     assert re.search(r'id="target-errors">[^<]*https', html)
     assert 'value="http://a.example.com/in"' in html
@@ -152,7 +152,7 @@ def test_an_error_stands_next_to_its_field_and_the_rest_is_kept(portal):
 )
 def test_bad_input_registers_nothing(portal, body, errors):
     refused = portal.post(ADD, body)
-    assert refused.status_code == 400
+    assert refused.status_code == 200
     assert f'id="{errors}"' in refused.content.decode()
     assert not EventEndpoint.objects.exists()
 
@@ -196,7 +196,7 @@ def test_a_failing_test_says_why_and_when_it_is_tried_again(portal, endpoint_a, 
     )
     html = page(portal, f"{LIST}deliveries/{delivery.pk}/result/")
     assert "It did not get through" in html
-    assert "Your server answered 500" in html
+    assert "the answer was 500" in html
     assert "out of order" in html
     assert "tried again" in html
     assert "hx-get" not in html
@@ -241,7 +241,7 @@ def test_what_it_hears_of_is_changed(portal, endpoint_a):
     endpoint_a.refresh_from_db()
     assert (endpoint_a.event_types, endpoint_a.description) == (["miner.online"], "")
     assert endpoint_a.target == "https://a.example.com/in"
-    assert portal.post(at(endpoint_a, "edit/"), {"event_types": ["x"]}).status_code == 400
+    assert portal.post(at(endpoint_a, "edit/"), {"event_types": ["x"]}).status_code == 200
 
 
 def test_a_webhook_is_deleted_after_a_question(portal, endpoint_a, make_delivery):
