@@ -5,10 +5,16 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
-from events.models import OutboxEvent, OutboxStatus, SchedulerLock
+from events.models import OutboxEvent, OutboxStatus, PeriodicRun, RunOutcome, SchedulerLock
 from minefarm.lib.records import GrowingRecordAdmin, RecordAdmin, age_with_moment, column
 
 EVENT_LABELS = {OutboxStatus.PENDING: "info", OutboxStatus.PROCESSED: "success", OutboxStatus.FAILED: "danger"}
+RUN_LABELS = {
+    RunOutcome.RUNNING: "info",
+    RunOutcome.DONE: "success",
+    RunOutcome.FAILED: "danger",
+    RunOutcome.SKIPPED: "warning",
+}
 LOCK_LABELS = {"held": "success", "free": "default"}
 
 
@@ -36,6 +42,25 @@ class SchedulerLockAdmin(RecordAdmin):
     @column("last heartbeat", ordering="last_heartbeat")
     def heartbeat(self, lock: SchedulerLock) -> SafeString | str:
         return age_with_moment(lock.last_heartbeat, timezone.now())
+
+
+@admin.register(PeriodicRun)
+class PeriodicRunAdmin(GrowingRecordAdmin):
+    list_display = ("id", "task", "due_at", "outcome_label", "started_at", "took", "hostname")
+    list_filter = (("outcome", ChoicesDropdownFilter), ("due_at", RangeDateTimeFilter))
+    list_filter_submit = True
+    search_fields = ("task__startswith",)
+    search_help_text = "Start of the task's name"
+    ordering = ("-id",)
+    fields = ("task", "due_at", "outcome", "started_at", "finished_at", "took", "hostname", "error")
+
+    @column("outcome", ordering="outcome", label=RUN_LABELS)
+    def outcome_label(self, run: PeriodicRun) -> tuple[str, str]:
+        return run.outcome, run.get_outcome_display()
+
+    @column("took")
+    def took(self, run: PeriodicRun) -> str:
+        return "-" if run.duration is None else f"{run.duration.total_seconds():.3f} s"
 
 
 @admin.register(OutboxEvent)
