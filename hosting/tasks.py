@@ -5,6 +5,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from events.periodic import once_per_period
 from hosting.models import Site
 from hosting.telemetry import partitions
 from hosting.telemetry.backlog import memory
@@ -17,6 +18,7 @@ SWEEP_EXPIRES_S = 50
 
 
 @shared_task
+@once_per_period(without_database=True)
 def sweep_sites() -> int:
     """Beat's tick: one task per site, the sites as last known while the database is away."""
     try:
@@ -41,5 +43,6 @@ def sweep_site(site_id: int) -> None:
 
 
 @shared_task
+@once_per_period
 def maintain_partitions() -> None:
     partitions.maintain_partitions(days_ahead=settings.TELEMETRY_PARTITION_DAYS_AHEAD)

@@ -50,6 +50,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
             "django_celery_beat.view_periodictask",
             "admin:django_celery_beat_periodictask_changelist",
         ),
+        ("Job runs", "update", "events.view_periodicrun", "admin:events_periodicrun_changelist"),
         ("Scheduler locks", "lock", "events.view_schedulerlock", "admin:events_schedulerlock_changelist"),
     ),
     "Portal": (

@@ -1,25 +1,38 @@
-"""The beat table on one screen: what runs, how often, why.
+"""The beat table on one screen: what runs, how often, what becomes of missed periods, why.
 
-Beat only sends ticks. Each expires before the next is due, so ticks never pile up behind a busy or stopped worker, and what a
-tick starts is guarded by a scheduler lock, so that two beats do no harm. The table is copied to the database when beat
-starts, where Admin shows it and may switch entries off.
+Beat only sends ticks. Each expires before the next is due, so ticks never pile up behind a busy or stopped worker. A task
+wears `once_per_period` (events/periodic.py): each of its periods runs once and under a lock, so that two beats do no harm. The
+table is copied to the database when beat starts, where Admin shows it and may switch entries off.
+
+A level-triggered pass every few seconds says under "every_tick" why it needs no record of its periods.
 """
 
 from typing import Any
 
 from celery.schedules import crontab
 
+from events.periodic import CatchUp
+
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    # A reading of every machine each minute; the tick fans out to one task per site.
+    # A reading of every machine each minute; the tick fans out to one task per site. A minute that has passed cannot be read.
     "telemetry sweep": {
         "task": "hosting.tasks.sweep_sites",
         "schedule": crontab(),
         "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
     },
     # Day partitions a week ahead, indexes for days that are over.
     "telemetry partitions": {
         "task": "hosting.tasks.maintain_partitions",
         "schedule": crontab(minute="17"),
         "options": {"expires": 3000},
+        "catch_up": CatchUp.latest(),
+    },
+    # Records of job runs are kept for 30 days.
+    "job records": {
+        "task": "events.tasks.prune_job_runs",
+        "schedule": crontab(minute="23", hour="3"),
+        "options": {"expires": 80_000},
+        "catch_up": CatchUp.latest(),
     },
 }

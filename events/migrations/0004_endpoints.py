@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('events', '0002_outbox_delivery'),
+        ('events', '0003_periodic_runs'),
     ]
 
     operations = [

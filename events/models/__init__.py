@@ -6,6 +6,7 @@ No foreign key leaves this app: events carry ids and plain values, so every othe
 from events.models.endpoints import EndpointKind, EndpointStatus, EventDelivery, EventEndpoint
 from events.models.locks import LockLost, SchedulerLock
 from events.models.outbox import EventInbox, OutboxAggregate, OutboxEvent, OutboxStatus
+from events.models.runs import PeriodicRun, RunOutcome
 
 __all__ = [
     "EndpointKind",
@@ -17,5 +18,7 @@ __all__ = [
     "OutboxAggregate",
     "OutboxEvent",
     "OutboxStatus",
+    "PeriodicRun",
+    "RunOutcome",
     "SchedulerLock",
 ]

@@ -31,6 +31,9 @@ RELEASE = """
 UPDATE scheduler_locks SET expires_at = clock_timestamp() - interval '1 microsecond'
 WHERE lock_key = %(key)s AND lock_version = %(version)s AND holder = %(holder)s
 """
+BUMP = """
+UPDATE scheduler_locks SET lock_version = lock_version + 1000000, expires_at = clock_timestamp() - interval '1 microsecond'
+"""
 FENCE = """
 SELECT 1 FROM scheduler_locks
 WHERE lock_key = %(key)s AND lock_version = %(version)s AND expires_at > clock_timestamp() FOR SHARE
@@ -106,13 +109,24 @@ class SchedulerLock(models.Model):
         lock.ttl_s = timeout
         return lock
 
-    def _named(self) -> dict[str, str | int | float | uuid.UUID]:
+    @classmethod
+    def bump_all(cls) -> int:
+        """Free every lock and raise its version by a million; how many.
+
+        After a restore the versions are those of the past: without the jump a holder from before the restore could carry
+        the same number as a new one, and pass its fence.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(BUMP)
+            return int(cursor.rowcount)
+
+    def named(self) -> dict[str, str | int | float | uuid.UUID]:
         return {"key": self.lock_key, "version": self.lock_version, "holder": self.holder, "ttl": self.ttl_s}
 
     def refresh_heartbeat(self) -> bool:
         """Prolong the lease by its full length; False means that it is lost and the job must stop now."""
         with connection.cursor() as cursor:
-            cursor.execute(REFRESH, self._named())
+            cursor.execute(REFRESH, self.named())
             row: tuple[datetime, datetime] | None = cursor.fetchone()
         if row is None:
             return False
@@ -122,7 +136,7 @@ class SchedulerLock(models.Model):
     def release(self) -> None:
         """Give the lock back; harmless when it is lost already."""
         with connection.cursor() as cursor:
-            cursor.execute(RELEASE, self._named())
+            cursor.execute(RELEASE, self.named())
 
     def fence(self) -> None:
         """First statement of every transaction that writes on behalf of the lock.
@@ -130,6 +144,6 @@ class SchedulerLock(models.Model):
         Raises LockLost when the lock has a new holder. The share lock makes a take-over wait until this transaction ends.
         """
         with connection.cursor() as cursor:
-            cursor.execute(FENCE, self._named())
+            cursor.execute(FENCE, self.named())
             if cursor.fetchone() is None:
                 raise LockLost(f"the lock {self.lock_key!r} v{self.lock_version} was lost; nothing was written")

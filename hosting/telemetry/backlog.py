@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from events.models import SchedulerLock
+from events.locks import Lease
 from hosting.models import Site, TelemetryGap
 from hosting.telemetry.partitions import create_partition
 from hosting.telemetry.spool import Spool, Torn
@@ -32,7 +32,7 @@ def _folder() -> Path:
     return Path(settings.STATE_DIR) / "collector" / str(connection.settings_dict["NAME"])
 
 
-def drain(site_id: int, lock: SchedulerLock, *, seconds: float) -> int:
+def drain(site_id: int, lease: Lease, *, seconds: float) -> int:
     """Store the site's waiting minutes, oldest first, for so many seconds; return how many.
 
     Each is a transaction of its own under the lock; a minute that is in the history already gains only what it lacks.
@@ -41,7 +41,7 @@ def drain(site_id: int, lock: SchedulerLock, *, seconds: float) -> int:
     until = time.monotonic() + seconds
     waiting, stored = spool(), 0
     for segment in waiting.waiting(site_id):
-        if time.monotonic() > until or not lock.refresh_heartbeat():
+        if time.monotonic() > until or not lease.refresh_heartbeat():
             break
         try:
             facts, encoded = unpack(waiting.read(segment))
@@ -51,7 +51,7 @@ def drain(site_id: int, lock: SchedulerLock, *, seconds: float) -> int:
             waiting.set_aside(segment, str(error))
             continue
         create_partition(segment.minute.date())
-        store_encoded(facts, encoded, lock=lock)
+        store_encoded(facts, encoded, lock=lease)
         waiting.done(segment)
         stored += 1
     record_gaps()

@@ -15,6 +15,7 @@ import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from events.locks import Fence, Lease, LockBusy, held
 from events.models import SchedulerLock
 from hosting.cgminer.client import PollResult, Target, poll_many
 from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
@@ -89,7 +90,7 @@ class Sweep:
     def cpu_s(self) -> float:
         return time.process_time() - self.cpu_started
 
-    def store(self, lock: SchedulerLock) -> Stored:
+    def store(self, lock: Fence) -> Stored:
         """Write the minute and what the machines say of themselves. Raises LockLost, or an error of DATABASE_AWAY."""
         stored = store_sweep(self.facts, self.rows, lock=lock)
         remember_identities(self.known, self.results)
@@ -131,23 +132,25 @@ def sweep_site(site: Site, minute: datetime | None = None) -> SweepReport:
     The minute is the database's present one unless given. Raises SweepBusy when another sweep covers it, LockLost when this
     one took too long; then nothing was written.
     """
-    lock = SchedulerLock.acquire(lock_key(site.pk), timeout=LOCK_TTL_S)
-    if lock is None:
-        return _sweep_beside(site, minute or database_minute())
     try:
-        miners = polled_miners(site)
-        memory().remember(site.pk, miners)
-        sweep = Sweep(site.pk, minute or database_minute(), miners)
-        try:
-            stored = sweep.store(lock)
-        except DATABASE_AWAY:
-            sweep.keep()
-            return sweep.report(None)
-        report = sweep.report(stored)
-        report.drained = _drain(site.pk, lock)
-        return report
-    finally:
-        _release(lock)
+        with held(lock_key(site.pk), ttl_s=LOCK_TTL_S) as lease:
+            return _sweep_under(lease, site, minute)
+    except LockBusy:
+        return _sweep_beside(site, minute or database_minute())
+
+
+def _sweep_under(lease: Lease, site: Site, minute: datetime | None) -> SweepReport:
+    miners = polled_miners(site)
+    memory().remember(site.pk, miners)
+    sweep = Sweep(site.pk, minute or database_minute(), miners)
+    try:
+        stored = sweep.store(lease)
+    except DATABASE_AWAY:
+        sweep.keep()
+        return sweep.report(None)
+    report = sweep.report(stored)
+    report.drained = _drain(site.pk, lease)
+    return report
 
 
 def sweep_blind(site_id: int, minute: datetime | None = None) -> SweepReport | None:
@@ -190,9 +193,9 @@ def _sweep_beside(site: Site, minute: datetime) -> SweepReport:
     return sweep.report(None)
 
 
-def _drain(site_id: int, lock: SchedulerLock) -> int:
+def _drain(site_id: int, lease: Lease) -> int:
     try:
-        return drain(site_id, lock, seconds=DRAIN_S)
+        return drain(site_id, lease, seconds=DRAIN_S)
     except DATABASE_AWAY as error:  # this minute is stored; the others wait on
         log.warning("site %s: waiting minutes could not be stored: %s", site_id, error)
         return 0
@@ -200,13 +203,6 @@ def _drain(site_id: int, lock: SchedulerLock) -> int:
 
 def lock_key(site_id: int) -> str:
     return f"telemetry:site:{site_id}"
-
-
-def _release(lock: SchedulerLock) -> None:
-    try:
-        lock.release()
-    except DATABASE_AWAY:  # the lease runs out by itself; meanwhile minutes go to the spool
-        connection.close()
 
 
 def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:

@@ -19,7 +19,7 @@ from psycopg import Cursor
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from events.models import SchedulerLock
+from events.locks import Fence
 from events.outbox import Fact, publish_many
 from hosting.telemetry import binary
 from hosting.telemetry.partitions import create_partition, partition_name
@@ -85,13 +85,13 @@ class Stored:
     came_online: int
 
 
-def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: SchedulerLock | None = None) -> Stored:
+def store_sweep(facts: SweepFacts, rows: Sequence[Row], *, lock: Fence | None = None) -> Stored:
     """Write one minute of one site. Raises LockLost, and then nothing is written."""
     create_partition(facts.minute.astimezone(UTC).date())  # there already, unless maintenance has not run for a week
     return store_encoded(facts, encode(facts.minute, rows), lock=lock)
 
 
-def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: SchedulerLock | None = None) -> Stored:
+def store_encoded(facts: SweepFacts, encoded: Encoded, *, lock: Fence | None = None) -> Stored:
     """The transaction itself, of rows that are encoded already. Errors are Django's, though the cursor is psycopg's own."""
     with connection.wrap_database_errors, transaction.atomic(), connection.cursor() as wrapper:
         cursor = cast("Cursor[Any]", wrapper.cursor)

@@ -10,13 +10,14 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from events.models import EventDelivery, EventEndpoint, OutboxEvent, SchedulerLock
+from events.models import EventDelivery, EventEndpoint, OutboxEvent, PeriodicRun, SchedulerLock
 from events.outbox import publish
 
 pytestmark = pytest.mark.django_db
 
 EVENTS, ENDPOINTS = "/admin/events/outboxevent/", "/admin/events/eventendpoint/"
 DELIVERIES, LOCKS = "/admin/events/eventdelivery/", "/admin/events/schedulerlock/"
+RUNS = "/admin/events/periodicrun/"
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 
 
@@ -112,7 +113,7 @@ def test_pending_events_are_cancelled_and_finished_ones_left(office, make_event)
     assert [entry.object_id for entry in LogEntry.objects.all()] == [str(pending.pk)]
 
 
-@pytest.mark.parametrize("path", [EVENTS, ENDPOINTS, DELIVERIES, LOCKS])
+@pytest.mark.parametrize("path", [EVENTS, ENDPOINTS, DELIVERIES, LOCKS, RUNS])
 @pytest.mark.parametrize("who", ["operator", "client_a", "guest"])
 def test_who_may_not_look_finds_no_page(client, request, who, path):
     client.force_login(request.getfixturevalue(who))
@@ -269,12 +270,13 @@ def test_deliveries_are_sent_again_or_cancelled(office, endpoint_a, make_deliver
     assert LogEntry.objects.count() == 3
 
 
-@pytest.mark.parametrize("path", [EVENTS, DELIVERIES, LOCKS])
+@pytest.mark.parametrize("path", [EVENTS, DELIVERIES, LOCKS, RUNS])
 def test_nobody_adds_changes_or_deletes_what_jobs_write(office, endpoint_a, make_delivery, path):
     make_delivery(endpoint_a)
     SchedulerLock.objects.create(
         lock_key="telemetry:1", process_id=7, hostname="pit", expires_at=timezone.now(), holder="0" * 32
     )
+    PeriodicRun.objects.create(task="tidy", due_at=timezone.now(), hostname="pit")
     (row,) = office.get(path).context["cl"].result_list
     key = quote(row.pk)
     assert office.get(f"{path}add/").status_code == 403
@@ -296,3 +298,52 @@ def test_a_lock_shows_holder_token_and_age(office):
         lock_version=3,
     )
     assert "sweep held pit 7 3 2 h ago 1 min ago" in text_of(office.get(LOCKS))
+
+
+# --- job runs ---------------------------------------------------------------------------------------------------------
+
+
+def make_runs(*tasks, periods=3):
+    now = timezone.now().replace(microsecond=0)
+    for task in tasks:
+        for number in range(periods):
+            due_at = now - timedelta(hours=number)
+            PeriodicRun.objects.create(
+                task=task,
+                due_at=due_at,
+                started_at=due_at,
+                finished_at=due_at + timedelta(seconds=1.5 + number),
+                outcome="failed" if number == 1 else "done",
+                error="no space left" if number == 1 else "",
+                hostname="pit",
+            )
+
+
+def test_job_runs_show_the_last_of_each_job_and_are_found_by_job_and_outcome(office):
+    make_runs("retention", "dispatch")
+    answer = office.get(RUNS)
+    text = text_of(answer)
+    assert re.search(
+        r"Last run of every job .*? dispatch Done \d s ago 1.5 s pit retention Done \d s ago 1.5 s pit", text
+    )
+    assert len(shown(answer)) == 6
+    assert len(shown(office.get(RUNS, {"task": "dispatch"}))) == 3
+    (failed,) = shown(office.get(RUNS, {"task": "dispatch", "outcome__exact": "failed"}))
+    assert "no space left" in text_of(office.get(f"{RUNS}{failed}/change/"))
+
+
+def test_a_page_of_job_runs_costs_the_same_queries_however_many_jobs_there_are(office):
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            office.get(RUNS)
+        return len(captured)
+
+    make_runs("retention")
+    cost()
+    few = cost()
+    make_runs(*(f"job {number}" for number in range(20)))
+    assert cost() == few <= 8
+
+
+def test_without_any_run_the_page_says_what_to_do(office):
+    assert "beat" in text_of(office.get(RUNS))

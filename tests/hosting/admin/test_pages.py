@@ -183,7 +183,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Webhooks",
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
-        *("Users", "Beat schedule", "Scheduler locks", "Events", "Endpoints", "Deliveries"),
+        *("Users", "Beat schedule", "Scheduler locks", "Events", "Endpoints", "Deliveries", "Job runs"),
     }
 
 
