@@ -5,6 +5,7 @@ tick starts is guarded by a scheduler lock, so that two beats do no harm. The ta
 starts, where Admin shows it and may switch entries off.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from celery.schedules import crontab
@@ -21,5 +22,17 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "hosting.tasks.maintain_partitions",
         "schedule": crontab(minute="17"),
         "options": {"expires": 3000},
+    },
+    # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
+    "outbox": {
+        "task": "events.tasks.dispatch_outbox",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 4},
+    },
+    # Events that went out a month ago are deleted.
+    "outbox retention": {
+        "task": "events.tasks.apply_outbox_retention",
+        "schedule": crontab(minute="43", hour="2"),
+        "options": {"expires": 80_000},
     },
 }
