@@ -1,4 +1,4 @@
-"""Carrying events from the outbox to their consumers: at least once, in the order of each aggregate, by any number of processes."""
+"""Carrying events from the outbox to their consumers, at least once and in the order of each aggregate."""
 
 import logging
 import time

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import InterfaceError, OperationalError, connection
 
-from events.dispatch import BATCH, drain
+from events.claims import BATCH
+from events.dispatch import drain
 from events.wakeup import Wakeup
 from minefarm.lib.command import FarmCommand
 
