@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from events.catalogue import CATALOGUE
 from events.models import EventEndpoint
 
+TEST = "webhook.test"
 DESCRIPTION_LENGTH = 200
 
 
@@ -19,15 +21,13 @@ class Offer:
     tells: str
 
 
-# Until the catalogue of events is there.
-OFFERS = (
-    Offer("miner.offline", "No good reading of a machine for five minutes."),
-    Offer("miner.online", "A machine that was offline gives a good reading."),
-)
-
-
 def offers() -> tuple[Offer, ...]:
-    return OFFERS
+    """Everything in the catalogue but the test, which nobody asks for in advance."""
+    return tuple(
+        Offer(event.name, f"{event.when[:1].upper()}{event.when[1:]}.")
+        for event in sorted(CATALOGUE.values(), key=lambda event: event.name)
+        if event.name != TEST
+    )
 
 
 def known_types(event_types: Iterable[str]) -> list[str]:

@@ -1,11 +1,18 @@
 """Celery's doors of this app: one call each."""
 
-from celery import shared_task
+import logging
 
+from celery import shared_task
+from django.conf import settings
+
+from events import dispatch, retention
 from events.models import PeriodicRun
 from events.periodic import once_per_period
 
+log = logging.getLogger(__name__)
+
 KEEP_RUNS_DAYS = 30
+PASS_S = 30.0
 
 
 @shared_task
@@ -13,3 +20,16 @@ KEEP_RUNS_DAYS = 30
 def prune_job_runs() -> int:
     """Forget what beat's jobs did more than 30 days ago."""
     return PeriodicRun.objects.prune(days=KEEP_RUNS_DAYS)
+
+
+@shared_task(soft_time_limit=110, time_limit=120)
+def dispatch_outbox() -> None:
+    """Beat's tick: carry on until nothing is due, for half a minute at most. Passes may overlap."""
+    dispatch.drain(seconds=PASS_S)
+
+
+@shared_task
+@once_per_period
+def apply_outbox_retention() -> None:
+    forgotten = retention.forget_processed(days=settings.OUTBOX_RETENTION_DAYS)
+    log.info("outbox: %d events forgotten", forgotten)

@@ -91,7 +91,7 @@ def workers() -> Finding:
         "workers",
         bool(names),
         ", ".join(names) or "none answers",
-        "Start one: `celery -A minefarm worker -Q default,telemetry`.",
+        "Start one: `celery -A minefarm worker -Q default,telemetry,outbox`.",
     )
 
 

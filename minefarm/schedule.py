@@ -7,6 +7,7 @@ table is copied to the database when beat starts, where Admin shows it and may s
 A level-triggered pass every few seconds says under "every_tick" why it needs no record of its periods.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from celery.schedules import crontab
@@ -32,6 +33,21 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "job records": {
         "task": "events.tasks.prune_job_runs",
         "schedule": crontab(minute="23", hour="3"),
+        "options": {"expires": 80_000},
+        "catch_up": CatchUp.latest(),
+    },
+    # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
+    "outbox": {
+        "task": "events.tasks.dispatch_outbox",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 4},
+        "catch_up": CatchUp.none(),
+        "every_tick": "claims decide who sends what: passes may overlap, and a missed one is made up by the next",
+    },
+    # Events that went out a month ago are deleted.
+    "outbox retention": {
+        "task": "events.tasks.apply_outbox_retention",
+        "schedule": crontab(minute="43", hour="2"),
         "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },

@@ -7,6 +7,7 @@ docs/reference/settings.md lists the variables.
 from pathlib import Path
 from typing import Any
 
+from events.backoff import SCHEDULE_S
 from minefarm.env import development_secret, env, env_secret, refuse_unsafe_production
 
 # --- what kind of process this is -------------------------------------------------------------------------------------
@@ -248,13 +249,20 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"hosting.tasks.sweep*": {"queue": "telemetry"}}
+CELERY_TASK_ROUTES = {"hosting.tasks.sweep*": {"queue": "telemetry"}, "events.tasks.dispatch*": {"queue": "outbox"}}
 
 # --- telemetry --------------------------------------------------------------------------------------------------------
 TELEMETRY_POLL_TIMEOUT_S = env.float("TELEMETRY_POLL_TIMEOUT_S", default=3.0)
 TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
 TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
+
+# --- events -----------------------------------------------------------------------------------------------------------
+OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=60)
+OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=10)
+OUTBOX_BACKOFF_S = env.list("OUTBOX_BACKOFF_S", cast=float, default=list(SCHEDULE_S))
+OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
+ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from events.catalogue import CATALOGUE
+
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 OURS = {"minefarm", "crm", "curtailment", "analytics", "hosting", "accounts", "events"}
@@ -25,7 +27,7 @@ def names_of_events() -> set[str]:
     for app in OURS:
         for path in (ROOT / app).rglob("*.py"):
             found |= set(re.findall(r"publish(?:_many)?\(\s*\"([a-z_.]+)\"", path.read_text()))
-    return found | {"miner.offline", "miner.online"}
+    return found | set(CATALOGUE)
 
 
 def test_every_setting_is_in_the_reference():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from events.models import EventEndpoint
 from hosting.models import OperationLog, Site
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute
@@ -48,6 +49,9 @@ def secret(client_b, make_miner):
     OperationLog.objects.create(miner=miner, operation=f"{CANARY}-operation", details=f"{CANARY}-details")
     row = Row(miner.pk, client_b.pk, None, hashrate_centi_ths=12_345, power_centi_w=330_000)
     store_sweep(SweepFacts(site.pk, database_minute(), {}, 1.0, 0.1), [row])
+    EventEndpoint.objects.create(
+        owner_id=client_b.pk, target=f"https://{CANARY}.example.com/in", secret=f"{CANARY}-key"
+    )
     client_b.name = f"{CANARY}-name"
     client_b.save()
     return miner

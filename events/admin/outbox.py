@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
 
 from events.admin.trail import log, person, tell
+from events.catalogue import CATALOGUE
 from events.models import EventDelivery, OutboxEvent, OutboxStatus
 from events.outbox import cancel, replay
-from events.registration import offers
 from minefarm.lib.records import GrowingRecordAdmin, age_with_moment, column
 
 STATUS_LABELS = {OutboxStatus.PENDING: "info", OutboxStatus.PROCESSED: "success", OutboxStatus.FAILED: "danger"}
@@ -31,7 +31,7 @@ class TypeFilter(DropdownFilter):
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(offer.event_type, offer.event_type) for offer in offers()]
+        return [(name, name) for name in sorted(CATALOGUE)]
 
     def queryset(self, request: HttpRequest, queryset: Events) -> Events:
         return queryset.filter(event_type=self.value()) if self.value() else queryset
@@ -93,7 +93,7 @@ class OutboxEventAdmin(GrowingRecordAdmin):
     def replay(self, request: HttpRequest, queryset: Events) -> None:
         finished = [OutboxStatus.PROCESSED, OutboxStatus.FAILED]
         rows = list(queryset.order_by("pk").select_for_update().filter(status__in=finished))
-        moved = replay(OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]), by=person(request).pk)
+        moved = replay(OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]), by=request.user)
         log(request, rows, "Replayed.")
         why_not = "pending already, so on their way"
         tell(request, chosen=queryset.count(), moved=moved, what="event", outcome="pending again", why_not=why_not)
@@ -103,7 +103,7 @@ class OutboxEventAdmin(GrowingRecordAdmin):
     def cancel(self, request: HttpRequest, queryset: Events) -> None:
         rows = list(queryset.order_by("pk").select_for_update().filter(status=OutboxStatus.PENDING))
         chosen = queryset.count()
-        moved = cancel(OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]), by=person(request).pk)
+        moved = cancel(OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]), by=request.user)
         log(request, rows, "Cancelled.")
         why_not = "not pending any more"
         tell(request, chosen=chosen, moved=moved, what="event", outcome="cancelled", why_not=why_not)

@@ -71,7 +71,8 @@ def resume(endpoint: EventEndpoint, *, by: UUID | None) -> None:
 
 def send_test(endpoint: EventEndpoint, *, by: UUID | None) -> EventDelivery:
     with transaction.atomic():
-        event = publish("endpoint.test", about=f"endpoint:{endpoint.pk}", endpoint_id=endpoint.pk)
+        event = publish("webhook.test", about=f"endpoint:{endpoint.pk}", message="Hello")
+        assert event is not None
         return EventDelivery.objects.create(endpoint=endpoint, event=event, aggregate_key=event.aggregate_key)
 
 

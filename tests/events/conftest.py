@@ -1,12 +1,40 @@
-"""Endpoints of two customers, and the deliveries that go there."""
+"""What tests of events share: handlers for the length of a test, plain events, endpoints and their deliveries."""
 
 import pytest
 from django.db import transaction
 from rest_framework.test import APIClient
 
+from events import handlers
+from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
 from events.sinks import endpoints
+
+
+@pytest.fixture
+def consumer():
+    """Register a handler for the length of a test."""
+    names = []
+
+    def register(name, function, *, pattern="webhook.test", batched=False):
+        door = handlers.batch_handler if batched else handlers.handler
+        door(pattern, consumer=name)(function)
+        names.append(name)
+
+    yield register
+    for name in names:
+        handlers.unregister(name)
+
+
+@pytest.fixture
+def say(db):
+    """Publish a `webhook.test` in a transaction of its own."""
+
+    def publish_one(message, about="miner:1", **more):
+        with transaction.atomic():
+            return publish("webhook.test", about=about, message=message, **more)
+
+    return publish_one
 
 
 @pytest.fixture
@@ -59,14 +87,7 @@ def make_delivery(db):
     """One event of a machine on its way to an endpoint, as far as `fields` say."""
 
     def make(endpoint, event_type="miner.offline", miner_id=1, **fields):
-        facts = {
-            "miner_id": miner_id,
-            "serial_number": f"M-{miner_id}",
-            "site_id": 1,
-            "at": "2026-11-23T10:00:00Z",
-            "last_reading_at": None,
-            "error": "timeout",
-        }
+        facts = CATALOGUE[event_type].example | {"miner_id": miner_id, "serial_number": f"M-{miner_id}"}
         with transaction.atomic():
             event = publish(event_type, about=f"miner:{miner_id}", client_id=endpoint.owner_id, **facts)
             return EventDelivery.objects.create(

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from events.models import EventDelivery, EventEndpoint, OutboxEvent
+from tests.hosting.api.test_api_schema import check, schema  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -320,3 +321,26 @@ def test_lists_cost_the_same_however_long(api, client_a, make_endpoint, make_del
         if expected == 1:
             for number in range(1, 12):
                 make_delivery(make_endpoint(client_a, f"h{number}.example.com"), miner_id=number)
+
+
+@pytest.mark.parametrize("who", ["client_a", "owner"])
+def test_answers_are_what_the_schema_says(api, *, request, who, schema, endpoint_a, make_delivery):  # noqa: F811
+    delivery = make_delivery(endpoint_a, status="failed", response_status=500, last_error="the answer was 500")
+    door = api(request.getfixturevalue(who))
+    made = door.post(ENDPOINTS, {"target": "https://new.example.com/in"}, format="json")
+    assert made.status_code == 201
+    check(schema, ENDPOINTS, made, method="post")
+    for path, number in ((ENDPOINTS, endpoint_a.pk), (DELIVERIES, delivery.pk)):
+        check(schema, path, door.get(path))
+        check(schema, f"{path}{{id}}/", door.get(f"{path}{number}/"))
+    changed = door.patch(one(endpoint_a), {"description": ""}, format="json")
+    check(schema, f"{ENDPOINTS}{{id}}/", changed, method="patch")
+    rotated = door.post(one(endpoint_a, "rotate-secret/"))
+    assert rotated.status_code == 200
+    check(schema, f"{ENDPOINTS}{{id}}/rotate-secret/", rotated, method="post")
+    sent = door.post(one(endpoint_a, "test/"))
+    assert sent.status_code == 202
+    check(schema, f"{ENDPOINTS}{{id}}/test/", sent, method="post")
+    again = door.post(f"{DELIVERIES}{delivery.pk}/redeliver/")
+    assert again.status_code == 202
+    check(schema, f"{DELIVERIES}{{id}}/redeliver/", again, method="post")

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from events.catalogue import CATALOGUE
 from events.models import EventDelivery, EventEndpoint, OutboxEvent, PeriodicRun, SchedulerLock
 from events.outbox import publish
 
@@ -30,14 +31,7 @@ def office(client, owner):
 @pytest.fixture
 def make_event(db):
     def make(miner_id=1, **fields):
-        facts = {
-            "miner_id": miner_id,
-            "serial_number": f"M-{miner_id}",
-            "site_id": 1,
-            "at": "2026-11-23T10:00:00Z",
-            "last_reading_at": None,
-            "error": "timeout",
-        }
+        facts = CATALOGUE["miner.offline"].example | {"miner_id": miner_id, "serial_number": f"M-{miner_id}"}
         with transaction.atomic():
             event = publish("miner.offline", about=f"miner:{miner_id}", **facts)
         OutboxEvent.objects.filter(pk=event.pk).update(**fields)

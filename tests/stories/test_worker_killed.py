@@ -31,7 +31,7 @@ def worker() -> Iterator["subprocess.Popen[bytes]"]:
         "minefarm",
         "worker",
         "-Q",
-        "default,telemetry",
+        "default,telemetry,outbox",
         "-c",
         "1",
     ]

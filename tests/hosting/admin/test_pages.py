@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
+from events.catalogue import CATALOGUE
 from events.models import SchedulerLock
 from events.outbox import publish
 from hosting import services
@@ -56,7 +57,8 @@ def worked(read, miner_a, miner_b, operator, schedule):
             cpu_s="0.01",
         )
     with transaction.atomic():
-        publish("miner.offline", about=f"miner:{miner_b.pk}", miner_id=miner_b.pk, error="timeout")
+        example = CATALOGUE["miner.offline"].example | {"miner_id": miner_b.pk, "error": "timeout"}
+        publish("miner.offline", about=f"miner:{miner_b.pk}", **example)
     SchedulerLock.objects.create(
         lock_key="telemetry:1", process_id=7, hostname="pit", expires_at=now, holder="0" * 32, lock_version=3
     )

@@ -1,0 +1,182 @@
+"""Every event that MineFarm publishes: when, and what its payload holds.
+
+A payload only ever gains optional fields under the same version; anything else is a new version of the type.
+docs/reference/events.md is written from here by `tools/events_reference.py`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import best_match
+
+MAX_PAYLOAD_BYTES = 20_000
+
+Schema = Mapping[str, Any]
+
+FORMATS = FormatChecker(formats=("uuid", "email"))
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def has_a_time_zone(value: object) -> bool:
+    """ISO 8601 with an offset; jsonschema by itself checks no times."""
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+class UnfitEvent(ValueError):
+    """The event is not in the catalogue, or its payload is not what the catalogue says."""
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One kind of event; `fields` are JSON Schemas of the payload's keys, each with a description for people."""
+
+    name: str
+    when: str
+    fields: Mapping[str, Schema]
+    example: Mapping[str, Any]
+    version: int = 1
+    optional: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The payload's JSON Schema, draft 2020-12."""
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": f"{self.name} v{self.version}",
+            "description": self.when,
+            "type": "object",
+            "additionalProperties": False,
+            "required": [name for name in self.fields if name not in self.optional],
+            "properties": dict(self.fields),
+            "examples": [dict(self.example)],
+        }
+
+    @cached_property
+    def _validator(self) -> Draft202012Validator:
+        return Draft202012Validator(self.schema, format_checker=FORMATS)
+
+    def problem(self, payload: Mapping[str, Any]) -> str | None:
+        """What is wrong with the payload, or None."""
+        if self._validator.is_valid(payload):
+            return None
+        error = best_match(self._validator.iter_errors(payload))
+        where = "".join(f"[{step!r}]" for step in error.absolute_path)
+        return f"payload{where}: {error.message}"
+
+
+def payload_bytes(payload: Mapping[str, Any]) -> int:
+    """Size of the payload as PostgreSQL writes it out."""
+    return len(json.dumps(payload, ensure_ascii=False).encode())
+
+
+MINER: dict[str, Schema] = {
+    "miner_id": {"type": "integer", "description": "the machine's id"},
+    "serial_number": {"type": "string", "description": "what is printed on it"},
+    "site_id": {"type": "integer", "description": "where it stands"},
+    "at": {"type": "string", "format": "date-time", "description": "minute of the sweep"},
+    "last_reading_at": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "last good reading; null when there was none",
+    },
+}
+MINER_EXAMPLE = {
+    "miner_id": 17,
+    "serial_number": "SMTTYRHBDJAAI0123",
+    "site_id": 1,
+    "at": "2026-11-23T04:21:00+00:00",
+    "last_reading_at": "2026-11-23T04:15:00+00:00",
+}
+
+CATALOGUE: dict[str, EventType] = {
+    event.name: event
+    for event in (
+        EventType(
+            "miner.offline",
+            "no good reading of a machine for five minutes",
+            MINER | {"error": {"type": "string", "description": "why the last attempt failed, e.g. `timeout`"}},
+            MINER_EXAMPLE | {"error": "timeout"},
+        ),
+        EventType(
+            "miner.online",
+            "a machine that was offline gives a good reading",
+            MINER | {"error": {"type": ["string", "null"], "description": "null"}},
+            MINER_EXAMPLE | {"error": None},
+        ),
+        EventType(
+            "webhook.disabled",
+            "an endpoint is switched off: it is gone, or has failed for days",
+            {
+                "endpoint_id": {"type": "integer", "description": "the endpoint"},
+                "owner_id": {"type": "string", "format": "uuid", "description": "the person it belongs to"},
+                "reason": {"type": "string", "description": "why, for people"},
+            },
+            {
+                "endpoint_id": 4,
+                "owner_id": "019364f2-7a1c-7c3e-9a57-2f6d1f0c8e11",
+                "reason": "answered 410 Gone",
+            },
+        ),
+        EventType(
+            "webhook.test",
+            "the owner of an endpoint asks for a test",
+            {"message": {"type": "string", "description": "a greeting"}},
+            {"message": "Hello from MineFarm"},
+        ),
+    )
+}
+
+
+def reference() -> str:
+    """docs/reference/events.md as it must be."""
+    parts = [INTRODUCTION]
+    for event in sorted(CATALOGUE.values(), key=lambda event: event.name):
+        rows = [
+            f"| `{name}` | {words(schema)} | {note(event, name, schema)} |" for name, schema in event.fields.items()
+        ]
+        parts.append(
+            "\n".join(
+                [
+                    f"## `{event.name}`, version {event.version}",
+                    "",
+                    f"When: {event.when}.",
+                    "",
+                    "| field | type | meaning |",
+                    "|---|---|---|",
+                    *rows,
+                    "",
+                    "```json",
+                    json.dumps(event.example, ensure_ascii=False),
+                    "```",
+                ]
+            )
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def words(schema: Schema) -> str:
+    """The type of a field for people: `string (date-time) or null`."""
+    kinds = [schema["type"]] if isinstance(schema.get("type"), str) else list(schema.get("type", ["any"]))
+    form = f" ({schema['format']})" if "format" in schema else ""
+    return " or ".join(kind + (form if kind == "string" else "") for kind in kinds)
+
+
+def note(event: EventType, name: str, schema: Schema) -> str:
+    text = str(schema.get("description", ""))
+    return f"{text}; may be missing" if name in event.optional else text
+
+
+INTRODUCTION = """\
+# Events
+
+An event is a row of `outbox_events`, written in the transaction that made it happen. `event_uuid` is its identity: it stays the
+same over repeats, so a receiver that remembers it applies each event once. `aggregate_key` names what it happened to
+(`miner:17`), and `aggregate_seq` counts the events of that thing from 1 in the order of their commits. A payload has at most
+20,000 bytes. Within a version a payload only gains optional fields.
+
+This page is written from `events/catalogue.py` by `tools/events_reference.py`."""
