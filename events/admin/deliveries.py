@@ -7,12 +7,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
 
 from events.admin.outbox import STATUS_LABELS
-from events.admin.trail import log, person, tell
+from events.admin.trail import log, person, preformatted, tell
 from events.models import EventDelivery
 from events.sinks import endpoints
 from minefarm.lib.records import UNKNOWN, GrowingRecordAdmin, age_with_moment, column
@@ -37,7 +36,7 @@ class EventDeliveryAdmin(GrowingRecordAdmin):
     ordering = ("-id",)
     actions = ("redeliver", "cancel")
     fieldsets = (
-        (None, {"fields": ("event", "endpoint", "aggregate_key", "status_label", "created_at", "processed_at")}),
+        (None, {"fields": ("event", "endpoint", "aggregate_key", "status", "created_at", "processed_at")}),
         ("Last answer", {"fields": ("response_status", "took", "last_error", "excerpt")}),
         ("Attempts", {"fields": ("attempts", "next_attempt_at", "locked_by", "locked_until")}),
     )
@@ -65,11 +64,7 @@ class EventDeliveryAdmin(GrowingRecordAdmin):
 
     @column("answer")
     def excerpt(self, delivery: EventDelivery) -> SafeString | str:
-        if not delivery.response_excerpt:
-            return UNKNOWN
-        return format_html(
-            '<pre class="whitespace-pre-wrap break-words font-mono text-xs">{}</pre>', delivery.response_excerpt
-        )
+        return preformatted(delivery.response_excerpt) if delivery.response_excerpt else UNKNOWN
 
     def has_redeliver_permission(self, request: HttpRequest) -> bool:
         return person(request).has_perm("events.redeliver_eventdelivery")

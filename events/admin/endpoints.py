@@ -22,16 +22,20 @@ from unfold.widgets import (
 )
 
 from events.admin.trail import log, person, tell
-from events.forms import TARGET_LENGTH, ChangeForm, choices
+from events.forms import TARGET_LENGTH, ChangeForm
 from events.models import EndpointKind, EndpointStatus, EventDelivery, EventEndpoint, OutboxStatus
 from events.owners import Owner, owners
-from events.registration import change_endpoint
+from events.registration import change_endpoint, offers
 from events.sinks import endpoints
 from minefarm.lib.records import UNKNOWN, FarmAdmin, age_with_moment, column
 
 STATUS_LABELS = {EndpointStatus.ENABLED: "success", EndpointStatus.PAUSED: "warning", EndpointStatus.DISABLED: "danger"}
 
 Endpoints = QuerySet[EventEndpoint]
+
+
+def names() -> list[tuple[str, str]]:
+    return [(offer.event_type, offer.event_type) for offer in offers()]
 
 
 class NewEndpointForm(ChangeForm):
@@ -48,7 +52,7 @@ class NewEndpointForm(ChangeForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["event_types"].widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=choices())
+        self.fields["event_types"].widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=names())
         self.fields["description"].widget = UnfoldAdminTextInputWidget()
 
     def clean_owner(self) -> Any:
@@ -60,7 +64,7 @@ class NewEndpointForm(ChangeForm):
 
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     event_types = forms.MultipleChoiceField(
-        choices=choices, required=False, help_text="None: every event.", widget=UnfoldAdminCheckboxSelectMultipleWidget
+        choices=names, required=False, help_text="None: every event.", widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
 
     class Meta:
@@ -79,7 +83,7 @@ class EventEndpointAdmin(FarmAdmin):
     ordering = ("id",)
     actions = ("pause", "resume", "rotate_secret", "send_test")
     readonly_fields = (
-        *("kind", "target", "owner", "status_label", "status_reason", "failing_since", "failures", "held_until"),
+        *("kind", "target", "owner", "status", "status_reason", "failing_since", "failures", "held_until"),
         *("last_success_at", "previous_secret_until", "created_at", "updated_at"),
     )
     fieldsets = (
@@ -88,7 +92,7 @@ class EventEndpointAdmin(FarmAdmin):
             "State",
             {
                 "fields": (
-                    *("status_label", "status_reason", "failing_since", "failures", "held_until", "last_success_at"),
+                    *("status", "status_reason", "failing_since", "failures", "held_until", "last_success_at"),
                     *("previous_secret_until", "created_at", "updated_at"),
                 )
             },

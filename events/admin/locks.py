@@ -16,7 +16,7 @@ class SchedulerLockAdmin(RecordAdmin):
     search_fields = ("lock_key", "hostname")
     ordering = ("lock_key",)
     fields = (
-        *("lock_key", "state", "hostname", "process_id", "holder", "lock_version"),
+        *("lock_key", "hostname", "process_id", "holder", "lock_version"),
         *("acquired_at", "last_heartbeat", "expires_at"),
     )
 

@@ -8,11 +8,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
 
-from events.admin.trail import log, person, tell
+from events.admin.trail import log, person, preformatted, tell
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery, OutboxEvent, OutboxStatus
 from events.outbox import cancel, replay
@@ -62,7 +61,7 @@ class OutboxEventAdmin(GrowingRecordAdmin):
             "Dispatch",
             {
                 "fields": (
-                    *("status_label", "attempts", "next_attempt_at", "last_error", "locked_by", "locked_until"),
+                    *("status", "attempts", "next_attempt_at", "last_error", "locked_by", "locked_until"),
                     *("dedupe_key", "created_at", "processed_at"),
                 )
             },
@@ -80,7 +79,7 @@ class OutboxEventAdmin(GrowingRecordAdmin):
     @column("payload")
     def payload_shown(self, event: OutboxEvent) -> SafeString:
         text = json.dumps(event.payload, indent=2, sort_keys=True, ensure_ascii=False)
-        return format_html('<pre class="whitespace-pre-wrap break-words font-mono text-xs">{}</pre>', text)
+        return preformatted(text)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return person(request).has_perm("events.replay_outboxevent")

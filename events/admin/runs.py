@@ -60,7 +60,7 @@ class PeriodicRunAdmin(GrowingRecordAdmin):
     search_help_text = "Start of the job's name"
     ordering = ("-due_at", "task")
     list_before_template = "admin/events/periodicrun/newest.html"
-    fields = ("task", "due_at", "outcome_label", "started_at", "finished_at", "took", "hostname", "error")
+    fields = ("task", "due_at", "outcome", "started_at", "finished_at", "took", "hostname", "error")
 
     @column("outcome", ordering="outcome", label=OUTCOME_LABELS)
     def outcome_label(self, run: PeriodicRun) -> tuple[str, str]:

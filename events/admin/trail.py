@@ -7,6 +7,8 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from events.models.endpoints import Person
 
@@ -34,3 +36,9 @@ def tell(request: HttpRequest, *, chosen: int, moved: int, what: str, outcome: s
 
 def plural(what: str) -> str:
     return f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+
+
+def preformatted(text: str) -> SafeString:
+    """Text of a machine as it came; a long word must not widen the page of a phone."""
+    style = "white-space: pre-wrap; overflow-wrap: anywhere"
+    return format_html('<pre class="font-mono text-xs" style="{}">{}</pre>', style, text)

@@ -1,6 +1,7 @@
 """Endpoints: who is sent what. Stand-in of the doors' branch; the branch of the sinks replaces this file."""
 
 import base64
+import logging
 import secrets
 from collections.abc import Iterable
 from datetime import timedelta
@@ -15,6 +16,8 @@ from events.models import EndpointKind, EndpointStatus, EventDelivery, EventEndp
 from events.outbox import publish
 from events.registration import known_types
 from minefarm.lib.sealing import seal
+
+log = logging.getLogger(__name__)
 
 PURPOSE = "webhook"
 OVERLAP = timedelta(hours=24)
@@ -40,6 +43,7 @@ def create_endpoint(
         description=description,
         secret=seal(secret, purpose=PURPOSE),
     )
+    log.info("%s registers endpoint %s", by, endpoint.pk)
     return endpoint, secret
 
 
@@ -49,30 +53,34 @@ def rotate_secret(endpoint: EventEndpoint, *, by: UUID | None, overlap: timedelt
     endpoint.previous_secret_until = timezone.now() + overlap
     endpoint.secret = seal(secret, purpose=PURPOSE)
     endpoint.save(update_fields=["secret", "previous_secret", "previous_secret_until", "updated_at"])
+    log.info("%s rotates the secret of endpoint %s", by, endpoint.pk)
     return secret
 
 
-def _move(endpoint: EventEndpoint, to: str, *, sources: Iterable[str], reason: str = "") -> None:
+def _move(endpoint: EventEndpoint, to: str, *, sources: Iterable[str], by: UUID | None) -> None:
     moved = EventEndpoint.objects.filter(pk=endpoint.pk, status__in=list(sources)).update(
-        status=to, status_reason=reason, updated_at=timezone.now()
+        status=to, status_reason="", updated_at=timezone.now()
     )
     if not moved:
         raise ValidationError({"status": f"It is {endpoint.status}: reload the page."})
     endpoint.refresh_from_db()
+    log.info("%s makes endpoint %s %s", by, endpoint.pk, to)
 
 
 def pause(endpoint: EventEndpoint, *, by: UUID | None) -> None:
-    _move(endpoint, EndpointStatus.PAUSED, sources=[EndpointStatus.ENABLED])
+    _move(endpoint, EndpointStatus.PAUSED, sources=[EndpointStatus.ENABLED], by=by)
 
 
 def resume(endpoint: EventEndpoint, *, by: UUID | None) -> None:
-    _move(endpoint, EndpointStatus.ENABLED, sources=[EndpointStatus.PAUSED, EndpointStatus.DISABLED])
+    _move(endpoint, EndpointStatus.ENABLED, sources=[EndpointStatus.PAUSED, EndpointStatus.DISABLED], by=by)
 
 
 def send_test(endpoint: EventEndpoint, *, by: UUID | None) -> EventDelivery:
+    log.info("%s tests endpoint %s", by, endpoint.pk)
     with transaction.atomic():
         event = publish("webhook.test", about=f"endpoint:{endpoint.pk}", message="Hello")
-        assert event is not None
+        if event is None:  # only with a dedupe key
+            raise RuntimeError("a test event without a key of its own was published before")
         return EventDelivery.objects.create(endpoint=endpoint, event=event, aggregate_key=event.aggregate_key)
 
 
@@ -83,6 +91,7 @@ def redeliver(delivery: EventDelivery, *, by: UUID | None) -> EventDelivery:
     if not moved:
         raise ValidationError("It is on its way already.")
     delivery.refresh_from_db()
+    log.info("%s sends delivery %s again", by, delivery.pk)
     return delivery
 
 
@@ -93,4 +102,5 @@ def cancel_delivery(delivery: EventDelivery, *, by: UUID | None) -> EventDeliver
     if not moved:
         raise ValidationError("It is not waiting any more.")
     delivery.refresh_from_db()
+    log.info("%s cancels delivery %s", by, delivery.pk)
     return delivery

@@ -82,6 +82,7 @@ def test_an_events_page_shows_payload_deliveries_attempts_and_last_error(office,
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     assert "nobody listens" in text
     assert "Tickets of A Failed 0 502 the answer was 502" in text
+    assert "Status Pending Attempts 4" in text
 
 
 def test_finished_events_are_replayed_and_pending_ones_left(office, owner, make_event):
