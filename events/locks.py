@@ -173,6 +173,7 @@ class Heart(threading.Thread):
         self.parameters = {
             name: value for name, value in parameters.items() if name not in ("cursor_factory", "context")
         }
+        self.parameters["application_name"] = "minefarm-heartbeat"
         self._stopped = threading.Event()
         self._waking: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._connection: psycopg.AsyncConnection[Any] | None = None

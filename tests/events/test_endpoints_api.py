@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from events.models import EventDelivery, EventEndpoint, OutboxEvent
@@ -141,8 +143,8 @@ def test_a_foreign_endpoint_is_not_there_for_any_method(api, request, who, endpo
 
 def test_nobody_gets_in_without_signing_in(api, endpoint_a):
     for path in (ENDPOINTS, DELIVERIES, one(endpoint_a)):
-        assert api(None).get(path).status_code == 403
-    assert api(None).post(one(endpoint_a, "rotate-secret/")).status_code == 403
+        assert api(None).get(path).status_code in {401, 403}
+    assert api(None).post(one(endpoint_a, "rotate-secret/")).status_code in {401, 403}
 
 
 def test_a_session_alone_changes_nothing(client_a, endpoint_a):
@@ -311,16 +313,24 @@ def test_a_failed_delivery_is_sent_again_and_a_waiting_one_is_not(api, client_a,
     assert door.post(f"{DELIVERIES}{delivery.pk}/redeliver/").status_code in {400, 409}
 
 
-def test_lists_cost_the_same_however_long(api, client_a, make_endpoint, make_delivery, django_assert_num_queries):
+def test_lists_cost_the_same_however_long(api, client_a, make_endpoint, make_delivery):
     door = api(client_a)
-    make_delivery(make_endpoint(client_a, "h0.example.com"))
-    for expected in (1, 12):
+
+    def cost(expected: int) -> list[int]:
+        counts = []
         for path in (ENDPOINTS, DELIVERIES):
-            with django_assert_num_queries(3):  # session, user, rows
+            with CaptureQueriesContext(connection) as captured:
                 assert len(ids(door.get(path))) == expected
-        if expected == 1:
-            for number in range(1, 12):
-                make_delivery(make_endpoint(client_a, f"h{number}.example.com"), miner_id=number)
+            counts.append(len(captured))
+        return counts
+
+    make_delivery(make_endpoint(client_a, "h0.example.com"))
+    few = cost(1)
+    for number in range(1, 12):
+        make_delivery(make_endpoint(client_a, f"h{number}.example.com"), miner_id=number)
+    assert cost(12) == few
+    # Session, user, rows; four more where row security wraps a customer's request.
+    assert few in ([3, 3], [7, 7])
 
 
 @pytest.mark.parametrize("who", ["client_a", "owner"])

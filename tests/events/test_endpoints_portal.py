@@ -280,7 +280,9 @@ def test_the_pages_cost_the_same_queries_however_much_there_is(portal, client_a,
     for number in range(1, 15):
         make_endpoint(client_a, f"h{number}.example.com")
         make_delivery(endpoint, miner_id=number)
-    assert cost() == few == [3, 4]
+    assert cost() == few
+    # Session, user, rows, and on its own page the webhook; four more where row security wraps a customer's request.
+    assert few in ([3, 4], [7, 8])
 
 
 def test_the_pages_have_no_inline_script_or_style(portal, endpoint_a, make_delivery):
