@@ -12,9 +12,9 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from events.periodic import CatchUp
+from events.periodic import CatchUp, register
 
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+JOBS: dict[str, dict[str, Any]] = {
     # A reading of every machine each minute; the tick fans out to one task per site. A minute that has passed cannot be read.
     "telemetry sweep": {
         "task": "hosting.tasks.sweep_sites",
@@ -52,3 +52,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "catch_up": CatchUp.latest(),
     },
 }
+
+BEAT_SCHEDULE = register(JOBS)  # as Celery takes it

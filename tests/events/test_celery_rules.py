@@ -1,6 +1,7 @@
 """What a queue can be trusted with: ticks that expire, tasks that end in time, and no future kept in a broker."""
 
 import ast
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from events import periodic
 from events.periodic import CatchUp, period_start, register
 from minefarm.celery import app
-from minefarm.schedule import BEAT_SCHEDULE
+from minefarm.schedule import JOBS
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = ("minefarm", "accounts", "events", "hosting", "analytics", "curtailment", "crm")
@@ -31,7 +32,7 @@ def shortest_period(schedule) -> float:
         due = period_start(schedule, at)
         found.append(due)
         at = due - timedelta(microseconds=1)
-    return min((later - earlier).total_seconds() for later, earlier in zip(found, found[1:], strict=False))
+    return min((later - earlier).total_seconds() for later, earlier in itertools.pairwise(found))
 
 
 def test_settings_are_those_that_the_laboratory_asked_for():
@@ -70,15 +71,15 @@ def test_a_retry_of_celery_stays_within_the_minute(tasks):
             assert wait <= FUTURE_MAX_S, name
 
 
-@pytest.mark.parametrize("name", BEAT_SCHEDULE)
+@pytest.mark.parametrize("name", JOBS)
 def test_a_tick_expires_before_the_next_one(name):
-    entry = BEAT_SCHEDULE[name]
+    entry = JOBS[name]
     assert 0 < entry["options"]["expires"] < shortest_period(entry["schedule"])
 
 
-@pytest.mark.parametrize("name", BEAT_SCHEDULE)
+@pytest.mark.parametrize("name", JOBS)
 def test_an_entry_says_what_becomes_of_missed_periods_and_its_task_runs_once(name, tasks):
-    entry = BEAT_SCHEDULE[name]
+    entry = JOBS[name]
     task = tasks[entry["task"]]
     assert isinstance(entry["catch_up"], CatchUp)
     if entry.get("every_tick"):
@@ -89,9 +90,9 @@ def test_an_entry_says_what_becomes_of_missed_periods_and_its_task_runs_once(nam
         assert shortest_period(entry["schedule"]) >= 60, "shorter periods would fill periodic_runs: say every_tick"
 
 
-@pytest.mark.parametrize("name", BEAT_SCHEDULE)
+@pytest.mark.parametrize("name", JOBS)
 def test_an_entry_goes_to_a_queue_that_is_known(name):
-    route = app.amqp.router.route({}, BEAT_SCHEDULE[name]["task"])
+    route = app.amqp.router.route({}, JOBS[name]["task"])
     assert getattr(route["queue"], "name", route["queue"]) in app.conf.task_queues
 
 
@@ -123,11 +124,8 @@ def futures(source: str) -> list[str]:
                 if celerys and "countdown" not in dict(pairs):
                     found.append(f"line {node.lineno}: retry() without countdown waits three minutes")
         elif isinstance(node, ast.Dict):
-            pairs = [
-                (key.value, value)
-                for key, value in zip(node.keys, node.values, strict=True)
-                if isinstance(key, ast.Constant)
-            ]
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+            pairs = list(zip(keys, node.values, strict=True))
         for name, value in pairs:
             if name == "eta" and not (isinstance(value, ast.Constant) and value.value is None):
                 found.append(f"line {node.lineno}: eta")

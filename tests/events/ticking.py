@@ -8,11 +8,11 @@ from celery import Celery
 from celery.signals import task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minefarm.settings")
-django.setup()
+django.setup()  # the modules below need it
 
-from django.db import connection
+from django.db import connection  # noqa: E402
 
-from events.periodic import CatchUp, Run, once_per_period, register
+from events.periodic import CatchUp, Run, once_per_period, register  # noqa: E402
 
 app = Celery("ticking", set_as_current=True)
 app.config_from_object("django.conf:settings", namespace="CELERY")

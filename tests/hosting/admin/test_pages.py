@@ -18,6 +18,7 @@ from hosting import services
 from hosting.models import Miner, OperationLog, TelemetrySweep
 from minefarm.celery import app
 from minefarm.navigation import admin_sidebar
+from minefarm.schedule import BEAT_SCHEDULE
 from tests.hosting.admin.conftest import text_of
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,7 @@ def office(client, owner):
 @pytest.fixture
 def schedule(db):
     """The beat table as beat copies it at its start; the scheduler itself would close the test's connection."""
-    for name, entry in app.conf.beat_schedule.items():
+    for name, entry in BEAT_SCHEDULE.items():
         ModelEntry.from_entry(name, app=app, **entry)
     return PeriodicTask.objects.get(name="telemetry sweep")
 
