@@ -9,12 +9,12 @@ from events import dispatch, retention
 
 log = logging.getLogger(__name__)
 
-PASS_S = 30.0
+PASS_S = 10.0
 
 
-@shared_task(soft_time_limit=110, time_limit=120)
+@shared_task(soft_time_limit=80, time_limit=90)
 def dispatch_outbox() -> None:
-    """Beat's tick: carry on until nothing is due, for half a minute at most. Passes may overlap."""
+    """Beat's tick: carry on until nothing is due, for ten seconds at most. Passes may overlap."""
     dispatch.drain(seconds=PASS_S)
 
 
