@@ -89,20 +89,24 @@ CLAIMED = [
 ]
 
 # Results of a batch, and the parked events whose turn has come. A holder's name is used for one claim only, so that it is a
-# fence by itself; the number of the attempt is compared all the same.
+# fence by itself; the number of the attempt is compared all the same. The next of each thing is touched even if it is not parked:
+# a claim that is about to park it waits for us or we for it, and then sees that it has changed.
 MARK = """
 WITH marked AS ({update} RETURNING o.id, o.aggregate_key, o.status
 ), next AS (
     SELECT waiting.id FROM (SELECT DISTINCT aggregate_key FROM marked WHERE status <> 'pending') AS done
     CROSS JOIN LATERAL (
-        SELECT p.id, p.next_attempt_at FROM outbox_events p
-        WHERE p.aggregate_key = done.aggregate_key AND p.status = 'pending'
-          AND p.id <> ALL (%(ids)s::bigint[])
-        ORDER BY p.id LIMIT %(batch)s
+        SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.id) AS place FROM (
+            SELECT p.id, p.next_attempt_at FROM outbox_events p
+            WHERE p.aggregate_key = done.aggregate_key AND p.status = 'pending' AND p.id <> ALL (%(ids)s::bigint[])
+            ORDER BY p.id LIMIT %(batch)s
+        ) AS first
     ) AS waiting
-    WHERE waiting.next_attempt_at > statement_timestamp()
+    WHERE waiting.place = 1 OR waiting.next_attempt_at > statement_timestamp()
 ), woken AS (
-    UPDATE outbox_events o SET next_attempt_at = clock_timestamp()
+    UPDATE outbox_events o SET next_attempt_at =
+        CASE WHEN o.next_attempt_at > statement_timestamp() THEN clock_timestamp()
+             ELSE o.next_attempt_at - interval '1 microsecond' END
     WHERE o.id IN (SELECT p.id FROM outbox_events p JOIN next USING (id) ORDER BY p.id FOR NO KEY UPDATE OF p)
 )
 SELECT id, status FROM marked

@@ -12,7 +12,7 @@ from events.periodic import once_per_period
 log = logging.getLogger(__name__)
 
 KEEP_RUNS_DAYS = 30
-PASS_S = 30.0
+PASS_S = 10.0
 
 
 @shared_task
@@ -22,9 +22,9 @@ def prune_job_runs() -> int:
     return PeriodicRun.objects.prune(days=KEEP_RUNS_DAYS)
 
 
-@shared_task(soft_time_limit=110, time_limit=120)
+@shared_task(soft_time_limit=80, time_limit=90)
 def dispatch_outbox() -> None:
-    """Beat's tick: carry on until nothing is due, for half a minute at most. Passes may overlap."""
+    """Beat's tick: carry on until nothing is due, for ten seconds at most. Passes may overlap."""
     dispatch.drain(seconds=PASS_S)
 
 

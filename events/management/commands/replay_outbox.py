@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q, QuerySet
 
 from events.models import OutboxEvent, OutboxStatus
-from events.outbox import REPLAYABLE, cancel, replay
+from events.outbox import CANCELLABLE, REPLAYABLE, cancel, replay
 from minefarm.lib.command import FarmCommand
 
 
@@ -31,7 +31,7 @@ class Command(FarmCommand):
         events = chosen(options)
         give_up = options["cancel"]
         if dry_run:
-            legal = Q(status=OutboxStatus.PENDING) if give_up else REPLAYABLE
+            legal = CANCELLABLE if give_up else REPLAYABLE
             count = events.filter(legal).count()
         elif give_up:
             count = cancel(events, by=getuser())
