@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from events.periodic import CatchUp, register
+from events.periods import CatchUp, register
 
 JOBS: dict[str, dict[str, Any]] = {
     # A reading of every machine each minute; the tick fans out to one task per site. A minute that has passed cannot be read.

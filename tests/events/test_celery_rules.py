@@ -2,13 +2,15 @@
 
 import ast
 import itertools
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from events import periodic
-from events.periodic import CatchUp, period_start, register
+from events import periods
+from events.periods import CatchUp, period_start, register
 from minefarm.celery import app
 from minefarm.schedule import JOBS
 
@@ -102,8 +104,15 @@ def test_beat_gets_what_it_knows_and_every_tick_is_marked():
         assert entry["options"]["headers"] == {"beat_tick": True}
 
 
+def test_celery_reads_the_schedule_before_django_is_set_up():
+    done = subprocess.run(
+        [sys.executable, "-c", "import minefarm.celery"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_schedule_without_a_rule_or_with_a_task_twice_is_refused(monkeypatch):
-    monkeypatch.setattr(periodic, "_jobs", {})
+    monkeypatch.setattr(periods, "_jobs", {})
     entry = {"task": "farm.tasks.feed", "schedule": timedelta(minutes=1)}
     with pytest.raises(ValueError, match=r'"feed" needs a rule "catch_up"'):
         register({"feed": entry})

@@ -148,6 +148,7 @@ def test_two_schedulers_tick_and_every_period_runs_once(storm_tables, tmp_path):
         process(*celery, "beat", "--pidfile=", "-s", str(tmp_path / "one"), **quiet),
         process(*celery, "beat", "--pidfile=", "-s", str(tmp_path / "two"), **quiet),
     ):
+        wait_for(lambda: len(list(tmp_path.iterdir())) >= 2, 60)  # both have begun
         wait_for(lambda: fetch("SELECT 1 FROM storm_effects LIMIT 1"), 60)
         time.sleep(20)
     effects = Counter(due_at for (due_at,) in fetch("SELECT due_at FROM storm_effects"))

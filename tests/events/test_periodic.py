@@ -11,7 +11,8 @@ from django.db import connection
 from events.locks import held
 from events.models import PeriodicRun, RunOutcome, SchedulerLock
 from events.models.runs import LOST
-from events.periodic import CatchUp, Job, period_of, period_start, run_due
+from events.periodic import run_due
+from events.periods import CatchUp, Job, period_of, period_start
 from events.tasks import prune_job_runs
 from minefarm.lib.clock import database_now
 from tests.farm import database_url, run_manage

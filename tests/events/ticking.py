@@ -12,7 +12,8 @@ django.setup()  # the modules below need it
 
 from django.db import connection  # noqa: E402
 
-from events.periodic import CatchUp, Run, once_per_period, register  # noqa: E402
+from events.periodic import Run, once_per_period  # noqa: E402
+from events.periods import CatchUp, register  # noqa: E402
 
 app = Celery("ticking", set_as_current=True)
 app.config_from_object("django.conf:settings", namespace="CELERY")
