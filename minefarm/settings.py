@@ -274,6 +274,8 @@ OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=60)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=10)
 OUTBOX_BACKOFF_S = env.list("OUTBOX_BACKOFF_S", cast=float, default=list(SCHEDULE_S))
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
+WEBHOOK_DISABLE_AFTER_DAYS = env.int("WEBHOOK_DISABLE_AFTER_DAYS", default=5)
+EVENTS_STREAM_MAXLEN = env.int("EVENTS_STREAM_MAXLEN", default=100_000)
 ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
@@ -323,6 +325,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "celery": {"level": env.str("CELERY_LOG_LEVEL", default="WARNING")},
     },
 }

@@ -129,6 +129,7 @@ class EventDelivery(models.Model):
             models.Index(
                 fields=["endpoint", "next_attempt_at", "id"], name="event_deliveries_due", condition=Q(status="pending")
             ),
+            models.Index(fields=["endpoint", "-id"], name="event_deliveries_newest"),
             models.Index(
                 fields=["endpoint", "aggregate_key", "id"],
                 name="event_deliveries_waiting",
