@@ -22,4 +22,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute="17"),
         "options": {"expires": 3000},
     },
+    # Attempts to sign in are kept for a year.
+    "old sign-ins": {
+        "task": "accounts.signins.tasks.forget_old_sign_ins",
+        "schedule": crontab(hour="3", minute="41"),
+        "options": {"expires": 3600},
+    },
 }
