@@ -19,7 +19,7 @@ from accounts.roles import Role
 from accounts.signins.views import the_one_door
 from minefarm.lib.records import FarmAdmin, column
 
-admin.site.login = the_one_door  # type: ignore[method-assign]  # the admin has no sign-in form of its own
+admin.site.login = the_one_door  # type: ignore[method-assign,assignment]  # the admin has no sign-in form of its own
 admin.site.unregister(Group)  # roles are a table in accounts/roles.py
 admin.site.unregister(EmailAddress)  # one address per account: User.email
 

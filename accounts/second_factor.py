@@ -42,7 +42,7 @@ def must_have_one(user: User) -> bool:
 
 
 def has_one(user: User) -> bool:
-    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+    return bool(Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists())
 
 
 def take_code(user: User, code: str, authenticator: Authenticator) -> str:
@@ -62,4 +62,4 @@ def take_code(user: User, code: str, authenticator: Authenticator) -> str:
 def reset_second_factor(user: User) -> int:
     """Forget a lost device and its recovery codes; returns how many of the two there were."""
     deleted, _ = Authenticator.objects.filter(user=user).delete()
-    return deleted
+    return int(deleted)

@@ -73,8 +73,8 @@ def _page_of(request: HttpRequest) -> str:
         return request.get_full_path()
     came_from = urlsplit(request.META.get("HTTP_REFERER", ""))
     if came_from.netloc != request.get_host():
-        return request.path
-    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+        return str(request.path)
+    return str(came_from.path + (f"?{came_from.query}" if came_from.query else ""))
 
 
 def _wants_json(request: HttpRequest) -> bool:

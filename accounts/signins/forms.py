@@ -23,7 +23,7 @@ class SignInForm(LoginForm):
     def clean(self) -> dict[str, Any] | None:
         if self._errors:
             record_attempt(self.request, Outcome.MALFORMED, typed=self.data.get("login"))
-            return self.cleaned_data
+            return dict(self.cleaned_data)
         if is_too_long(self.cleaned_data["password"]):  # nobody's password, so nothing is hashed
             record_attempt(self.request, Outcome.MALFORMED, typed=self.cleaned_data["login"])
             raise get_adapter().validation_error(WRONG)
@@ -50,7 +50,8 @@ class SecondFactorForm(AuthenticateForm):
 
     @property
     def request(self) -> HttpRequest:
-        return get_adapter().request
+        request: HttpRequest = get_adapter().request
+        return request
 
 
 class ConfirmByCodeForm(ReauthenticateByCodeForm):

@@ -15,15 +15,8 @@ from django.utils import timezone
 from accounts.signins.door import find_user
 from accounts.signins.trail import prune_login_records
 
-RETRY: dict[str, Any] = {
-    "autoretry_for": (SMTPException, OSError),
-    "retry_backoff": 10,
-    "retry_backoff_max": 300,
-    "max_retries": 6,
-}
 
-
-@shared_task(**RETRY)
+@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=10, retry_backoff_max=300, max_retries=6)
 def mail_reset_link(email: str, origin: str) -> bool:
     """Whether there was an active account to send the link to."""
     user = find_user(email)
@@ -36,7 +29,7 @@ def mail_reset_link(email: str, origin: str) -> bool:
     return True
 
 
-@shared_task(**RETRY)
+@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=10, retry_backoff_max=300, max_retries=6)
 def mail_notice(to: str, sentence: str, address: str | None, device: str | None) -> None:
     told = {"sentence": sentence, "address": address, "device": device, "at": timezone.now()}
     send_mail(f"MineFarm: {sentence}", render_to_string("account/mail/notice.txt", told), None, [to])

@@ -42,8 +42,8 @@ def as_address(typed: str | None) -> str | None:
 
 
 def clean_agent(request: HttpRequest) -> str | None:
-    """What the browser calls itself, cut to what helps and without what PostgreSQL cannot store."""
-    return str(request.META.get("HTTP_USER_AGENT", ""))[:MAX_AGENT].replace("\0", "") or None
+    """What the browser calls itself, cut to what helps."""
+    return str(request.META.get("HTTP_USER_AGENT", ""))[:MAX_AGENT] or None
 
 
 def session_ref(session_key: str | None) -> str | None:
@@ -65,6 +65,7 @@ def prune_login_records(*, batch: int = PRUNE_BATCH) -> int:
                 " WHERE login_time < now() - interval '365 days' ORDER BY id LIMIT %s)",
                 [batch],
             )
-            forgotten += cursor.rowcount
-            if cursor.rowcount < batch:
+            deleted = int(cursor.rowcount)
+            forgotten += deleted
+            if deleted < batch:
                 return forgotten

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
@@ -13,24 +13,25 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5.0
 
 
-class SteadyCache(RedisCache):  # type: ignore[misc]  # untyped in the stubs
+class SteadyCache(RedisCache):
     """Redis or Valkey; while it does not answer, this process's own memory.
 
     Limits then count per process, which is looser by the number of processes but never off, and nobody gets a 500.
     """
 
+    away_until: ClassVar[float] = 0.0
+
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
-        self._own = LocMemCache(f"while-away-{id(self)}", {"KEY_PREFIX": params.get("KEY_PREFIX", "")})
-        self._away_until = 0.0
+        self._own = LocMemCache("while-away", params)  # by its name one store for all threads, each of which has an instance
 
     def _try(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if time.monotonic() >= self._away_until:
+        if time.monotonic() >= SteadyCache.away_until:
             try:
                 return getattr(super(), name)(*args, **kwargs)
             except (Unreachable, Silent) as error:
                 log.warning("the cache does not answer (%s): limits are counted in this process for now", error)
-                self._away_until = time.monotonic() + RETRY_AFTER_S
+                SteadyCache.away_until = time.monotonic() + RETRY_AFTER_S
         return getattr(self._own, name)(*args, **kwargs)
 
 
