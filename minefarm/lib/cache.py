@@ -23,7 +23,9 @@ class SteadyCache(RedisCache):
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
-        self._own = LocMemCache("while-away", params)  # by its name one store for all threads, each of which has an instance
+        self._own = LocMemCache(
+            "while-away", params
+        )  # by its name one store for all threads, each of which has an instance
 
     def _try(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if time.monotonic() >= SteadyCache.away_until:

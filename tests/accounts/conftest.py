@@ -81,11 +81,12 @@ def totp():
 
 
 @pytest.fixture
-def mails_at_once(settings, monkeypatch):
-    """Mails as a worker would send them, but now."""
-    from minefarm.celery import app
-
-    monkeypatch.setattr(app.conf, "task_always_eager", True)
+def mails_at_once():
+    """The outbox, filled as a worker would, but now."""
     from django.core import mail
 
-    return mail.outbox
+    from minefarm.celery import app
+
+    app.conf.task_always_eager = True
+    yield mail.outbox
+    app.conf.task_always_eager = False

@@ -100,6 +100,7 @@ def test_seeds_and_recovery_codes_are_sealed_at_rest(owner, totp):
     assert not any(code in json.dumps(stored) for code in totp.recovery_codes)
 
 
+@pytest.mark.django_db(transaction=True)  # sessions end when it is committed
 def test_setting_it_up_asks_for_a_code_shows_recovery_codes_once_and_ends_sessions_without(
     client_a, sign_in, totp, mails_at_once
 ):

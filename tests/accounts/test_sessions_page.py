@@ -88,7 +88,7 @@ def test_a_session_ends_when_idle_and_when_old(request, sign_in, role, idle_s, w
         assert is_in(idle)
         clock.shift(idle_s + 1)
         assert not is_in(idle)
-        assert not UserSession.objects.filter(last_seen_at__gt="2099-01-01").exists()
+        assert UserSession.objects.count() == 1  # the one that no click has ended yet
         began = 1_800_000_000
         clock.move_to(began)
         sign_in(busy, user.email)
@@ -127,7 +127,6 @@ def test_pages_of_signed_in_people_stay_out_of_caches(client, client_a):
     client.force_login(client_a)
     for path in ("/miners/", PAGE, "/api/v1/miners/", "/accounts/password/change/"):
         assert "no-store" in client.get(path)["Cache-Control"], path
-    assert "Cache-Control" not in client.get("/favicon.ico") or True
 
 
 def test_staff_see_and_end_sessions_of_others_in_the_admin(client, owner, operator, client_a, sign_in):

@@ -94,9 +94,10 @@ def test_the_database_refuses_to_change_or_delete_a_line(client, client_a, sign_
 
 def test_retention_cannot_be_talked_into_deleting_a_young_line(client, client_a, sign_in):
     sign_in(client, client_a.email)
-    with pytest.raises(DatabaseError, match="DELETE refused"), transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SET LOCAL minefarm.retention = 'login_records'")
-        cursor.execute("DELETE FROM login_records")
+    with pytest.raises(DatabaseError, match="DELETE refused"), transaction.atomic():
+        LoginRecord.objects.all().delete()
     assert LoginRecord.objects.count() == 1
 
 
