@@ -4,16 +4,14 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
-from allauth.core.exceptions import ImmediateHttpResponse
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
 from accounts.models import Outcome, User
 from accounts.signins.devices import remember_device
-from accounts.signins.door import check_credentials, please_wait
-from accounts.signins.hashing import HashersBusy, hashing_turn, password_fits
-from accounts.signins.limits import TooManyTries
+from accounts.signins.door import check_credentials
+from accounts.signins.hashing import hashing_turn, password_fits
 from accounts.signins.mail import mail_notice
 from accounts.signins.trail import clean_agent, record_attempt
 from accounts.stepup import has_stepped_up
@@ -39,17 +37,12 @@ class AccountAdapter(DefaultAccountAdapter):
         return client_address(request) or "::"  # a socket without addresses
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        try:
-            return check_credentials(request, email=credentials["email"], password=credentials["password"])
-        except (TooManyTries, HashersBusy) as refused:
-            raise ImmediateHttpResponse(please_wait(request, refused.wait_s)) from refused
+        """Its refusals, TooManyTries and HashersBusy, become pages in the PleaseWait middleware."""
+        return check_credentials(request, email=credentials["email"], password=credentials["password"])
 
     def reauthenticate(self, user: User, password: str) -> bool:
         """Somebody who is in already; allauth counts these tries by person."""
-        try:
-            return password_fits(user, password)
-        except HashersBusy as busy:
-            raise ImmediateHttpResponse(please_wait(context.request, busy.wait_s)) from busy
+        return password_fits(user, password)
 
     def is_reauthentication_required(self, *, app: str, **_kwargs: Any) -> bool:
         """For allauth's own dangerous pages: the rule of accounts/stepup.py."""

@@ -15,11 +15,15 @@ from django.shortcuts import redirect
 from accounts.models import User
 from accounts.second_factor import has_one, must_have_one
 from accounts.signins.devices import write_pending
+from accounts.signins.door import please_wait
+from accounts.signins.hashing import HashersBusy
+from accounts.signins.limits import TooManyTries
 
 BEGAN, SEEN = "began_at", "seen_at"
 TOUCH_EVERY_S = 60
 # Where somebody without their required second factor may still go.
-OPEN_PATHS = ("/accounts/2fa/", "/accounts/logout/", "/accounts/reauthenticate/", "/static/", "/livez", "/readyz")
+OPEN_PATHS = ("/accounts/2fa/", "/accounts/logout/", "/accounts/reauthenticate/", "/livez", "/readyz")
+PROBES = ("/livez", "/readyz")  # answer without the database, whoever asks
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -39,7 +43,7 @@ class SessionLimits:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and isinstance(request.user, User)
+        signed_in = request.path not in PROBES and has_session(request) and isinstance(request.user, User)
         if signed_in:
             self.keep_or_end(request, int(time.time()))
         response = self.get_response(request)
@@ -58,6 +62,11 @@ class SessionLimits:
         elif now - seen >= TOUCH_EVERY_S and not by_itself(request):
             session[SEEN] = now
             UserSession.objects.create_from_request(request)
+
+
+def has_session(request: HttpRequest) -> bool:
+    """Without the cookie there is nobody to look up."""
+    return settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 def limits_of(user: Any) -> tuple[int, int]:
@@ -89,7 +98,22 @@ class SecondFactorRequired:
         return self.get_response(request)
 
     def is_missing(self, request: HttpRequest) -> bool:
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES or request.path.startswith(OPEN_PATHS):
+        if request.path.startswith(OPEN_PATHS) or not has_session(request):
             return False
         user = request.user
         return isinstance(user, User) and must_have_one(user) and not has_one(user)
+
+
+class PleaseWait:
+    """Passwords that may not be tried now get a page that says when, wherever they were typed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, TooManyTries | HashersBusy):
+            return please_wait(request, error.wait_s)
+        return None

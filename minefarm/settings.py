@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.SessionLimits",
     "accounts.middleware.SecondFactorRequired",
+    "accounts.middleware.PleaseWait",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "minefarm.urls"

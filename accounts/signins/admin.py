@@ -25,7 +25,7 @@ OUTCOME_LABELS = {
     Outcome.SECOND_FACTOR_FAILED: "warning",
     Outcome.THROTTLED: "danger",
     Outcome.SECOND_FACTOR_THROTTLED: "danger",
-}
+} | dict.fromkeys((Outcome.UNKNOWN_USER, Outcome.DISABLED, Outcome.EXPIRED_ACCESS, Outcome.MALFORMED), "default")
 
 
 @admin.register(LoginRecord)

@@ -51,6 +51,6 @@ def why_not(user: User) -> Outcome | None:
 
 def please_wait(request: HttpRequest, wait_s: int) -> HttpResponse:
     """429 in the farm's clothes, the same for everybody."""
-    response = render(request, "account/throttled.html", {"minutes": max(1, wait_s // 60)}, status=429)
+    response = render(request, "account/throttled.html", {"minutes": -(-wait_s // 60)}, status=429)
     response["Retry-After"] = str(wait_s)
     return response

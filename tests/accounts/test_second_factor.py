@@ -137,6 +137,19 @@ def test_owner_and_admin_set_one_up_before_anything_else(client, request, settin
     assert (answer.status_code, answer["Location"]) == (302, SETUP)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_admin_signs_in_sets_it_up_and_goes_on(client, settings, make_user, sign_in, totp):
+    settings.REQUIRE_SECOND_FACTOR = True
+    admin = make_user("admin", "admin")
+    sign_in(client, admin.email)
+    page = client.get("/sites/", follow=True)
+    assert page.redirect_chain == [(SETUP, 302)]
+    assert "Owners and admins need one" in page.text
+    totp.secret = page.context["form"].secret
+    assert client.post(SETUP, {"code": totp.code()})["Location"] == "/accounts/2fa/recovery-codes/"
+    assert client.get("/sites/").status_code == 200
+
+
 def test_until_then_the_api_says_what_is_missing_and_signing_out_works(client, owner, settings):
     settings.REQUIRE_SECOND_FACTOR = True
     client.force_login(owner)

@@ -5,6 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.second_factor import reset_second_factor
 from accounts.signins.door import find_user
+from accounts.signins.mail import mail_notice
 from minefarm.lib.command import FarmCommand
 
 
@@ -28,6 +29,10 @@ class Command(FarmCommand):
         sessions = list(UserSession.objects.filter(user=user))
         for session in sessions:
             session.end()
+        if forgotten:
+            mail_notice(
+                user.email, "the second factor of your account was reset by the farm", address=None, device=None
+            )
         document = {"email": user.email, "had_second_factor": forgotten > 0, "ended_sessions": len(sessions)}
         told = "The second factor is forgotten" if forgotten else "There was no second factor"
         self.emit(document, f"{told}; {len(sessions)} session(s) ended. Next: sign in and set one up.", as_json=json)
