@@ -176,8 +176,13 @@ ACCOUNT_FORMS = {
     "change_password": "accounts.signins.forms.NewPasswordForm",
     "reset_password": "accounts.signins.forms.ResetLinkForm",
 }
-# Passwords have limits of their own, accounts/signins/limits.py. What is left to allauth here are codes of the second factor.
-ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "5/15m/key", "reauthenticate": "5/5m/user"}
+# Passwords have limits of their own, accounts/signins/limits.py; allauth counts codes, confirmations and reset mails.
+ACCOUNT_RATE_LIMITS = {
+    "login": None,
+    "login_failed": "5/15m/key",
+    "reauthenticate": "5/5m/user",
+    "reset_password": "20/h/ip,5/h/key",  # who uses up the five has left five good links in the owner's mail
+}
 STEP_UP_S = ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=PRODUCTION)

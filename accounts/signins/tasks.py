@@ -5,7 +5,10 @@ from typing import Any
 
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
+from allauth.usersessions.models import UserSession
 from celery import Task, shared_task
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.mail import send_mail
 from django.db import connection
 from django.template.loader import render_to_string
@@ -37,6 +40,9 @@ def mail_notice(to: str, sentence: str, address: str | None, device: str | None)
 
 @shared_task
 def forget_old_sign_ins() -> int:
+    """Attempts older than a year, returning how many; and sessions whose time is over."""
+    SessionStore.clear_expired()
+    UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
     return prune_login_records()
 
 

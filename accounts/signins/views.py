@@ -1,7 +1,7 @@
 """A person's own sign-ins and sessions."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.internal.flows.sessions import end_other_sessions
@@ -11,10 +11,12 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import actor
+from accounts.middleware import limits_of
 from accounts.models import LoginRecord
 from accounts.second_factor import must_have_one
 from accounts.signins.places import location_of
@@ -70,8 +72,16 @@ def sessions_of(request: HttpRequest) -> list[Line]:
             session.is_current(),
         )
         for session in UserSession.objects.purge_and_list(actor(request))
+        if not over(session)
     ]
     return sorted(lines, key=lambda line: (line.is_this_one, line.last_seen_at), reverse=True)
+
+
+def over(session: UserSession) -> bool:
+    """Idle or old: the next request would find it ended (accounts/middleware.py)."""
+    idle_s, whole_s = limits_of(session.user)
+    idle, age = timezone.now() - session.last_seen_at, timezone.now() - session.created_at
+    return bool(idle > timedelta(seconds=idle_s) or age > timedelta(seconds=whole_s))
 
 
 @login_required

@@ -3,9 +3,11 @@
 import pytest
 import time_machine
 from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts.models import LoginRecord, Outcome
+from accounts.signins import tasks
 
 pytestmark = pytest.mark.django_db
 PAGE = "/account/security/"
@@ -109,6 +111,20 @@ def test_a_page_that_refreshes_itself_is_no_sign_of_life(operator, sign_in):
             assert browser.get("/sites/", HTTP_SEC_FETCH_DEST="empty").status_code == 200
         clock.shift(61)
         assert browser.get("/sites/", HTTP_HX_REQUEST="true").status_code == 302
+
+
+def test_sessions_that_are_over_are_neither_shown_nor_kept(operator, sign_in):
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        forgotten, here = Client(), Client()
+        sign_in(forgotten, operator.email)
+        clock.shift(3600)
+        sign_in(here, operator.email)
+        assert [line.is_this_one for line in here.get(PAGE).context["sessions"]] == [True]
+        assert UserSession.objects.count() == 2
+        clock.shift(8 * 86_400)
+        tasks.forget_old_sign_ins()
+        assert UserSession.objects.count() == 0
+        assert Session.objects.count() == 0
 
 
 def test_last_seen_is_written_at_most_once_a_minute(operator, sign_in, django_assert_num_queries):
