@@ -1,11 +1,11 @@
 """Signing in as people do: by the form, from some network, with some browser."""
 
 import time
-from dataclasses import dataclass
 
 import pytest
-from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
+
+from tests.hashing import CountingHasher, Hashes
 
 PASSWORD = "correct horse battery"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -16,29 +16,10 @@ def no_limits_left_over() -> None:
     cache.clear()
 
 
-class CountingHasher(MD5PasswordHasher):
-    """Counts the hashes that are really made."""
-
-    made = 0
-
-    def encode(self, password: str, salt: str) -> str:
-        CountingHasher.made += 1
-        return super().encode(password, salt)
-
-
-@dataclass
-class Hashes:
-    start: int
-
-    @property
-    def made(self) -> int:
-        return CountingHasher.made - self.start
-
-
 @pytest.fixture
 def hashes(settings) -> Hashes:
     """Named before users are made, so that their passwords are of this hasher."""
-    settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
+    settings.PASSWORD_HASHERS = ["tests.hashing.CountingHasher"]
     return Hashes(CountingHasher.made)
 
 

@@ -154,6 +154,7 @@ def test_after_a_reset_the_browser_is_a_known_device_so_guessers_cannot_keep_its
         ("x" * 1_000_000, "at most 4096 bytes"),
         ("nul\0nul nul nul", "Null characters"),
     ],
+    ids=["short", "common", "numeric", "similar", "4097 bytes", "a megabyte", "NUL"],
 )
 def test_rules_hold_for_a_changed_password(client, client_a, password, told):
     client.force_login(client_a)
@@ -165,7 +166,7 @@ def test_rules_hold_for_a_changed_password(client, client_a, password, told):
     assert client_a.password == old
 
 
-@pytest.mark.parametrize("old", ["wrong", "x" * 1_000_000])
+@pytest.mark.parametrize("old", ["wrong", "x" * 1_000_000], ids=["wrong", "a megabyte"])
 def test_the_old_password_must_be_right(client, client_a, old):
     client.force_login(client_a)
     page = client.post(CHANGE, {"oldpassword": old, "password1": NEW, "password2": NEW})
