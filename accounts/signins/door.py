@@ -23,7 +23,7 @@ def check_credentials(request: HttpRequest, *, email: str, password: str) -> Use
         raise
     user = find_user(email)
     try:
-        fits = password_fits(user, password)
+        fits = password_fits(user, password, known=admission.known_device)
     except HashersBusy:
         admission.forgive()
         record_attempt(request, Outcome.THROTTLED, typed=email, user=user)

@@ -10,10 +10,12 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 
 AT_A_TIME = 2
+MAY_WAIT = 2  # more would hold the threads that serve pages
 WAIT_S = 3.0
 MAX_PASSWORD_BYTES = 4096
 
 _turns = BoundedSemaphore(AT_A_TIME)
+_seats = BoundedSemaphore(AT_A_TIME + MAY_WAIT)
 
 
 class HashersBusy(Exception):
@@ -23,19 +25,28 @@ class HashersBusy(Exception):
 
 
 @contextmanager
-def hashing_turn() -> Iterator[None]:
-    """One of the process's turns to hash; raises HashersBusy after WAIT_S."""
-    if not _turns.acquire(timeout=WAIT_S):
+def hashing_turn(*, known: bool = True) -> Iterator[None]:
+    """One of the process's turns to hash; raises HashersBusy after WAIT_S, and to strangers at once when others wait already.
+
+    `known` is somebody signed in or at a known device: a storm of strangers cannot push them out of the queue.
+    """
+    if not known and not _seats.acquire(blocking=False):
         raise HashersBusy
     try:
-        yield
+        if not _turns.acquire(timeout=WAIT_S):
+            raise HashersBusy
+        try:
+            yield
+        finally:
+            _turns.release()
     finally:
-        _turns.release()
+        if not known:
+            _seats.release()
 
 
-def password_fits(user: User | None, password: str) -> bool:
+def password_fits(user: User | None, password: str, *, known: bool = True) -> bool:
     """One hash, whether or not there is a user and whether or not they have a password."""
-    with hashing_turn():
+    with hashing_turn(known=known):
         if user is None:
             make_password(password)
             return False

@@ -88,6 +88,7 @@ class Admission:
     """A try that was let in. `forgive` after a right password: only failures shall count."""
 
     buckets: tuple[Bucket, ...]
+    known_device: bool = False
 
     def forgive(self) -> None:
         for taken in self.buckets:
@@ -99,7 +100,7 @@ def admit(request: HttpRequest, email: str) -> Admission:
     account = hashlib.sha256(email.encode()).hexdigest()[:32]
     device = device_of(request)
     if device and device.knows(email):
-        return _take(known_device(device.id, account))
+        return Admission(_take(known_device(device.id, account)).buckets, known_device=True)
     network = network_of(client_address(request))
     narrow = _take(one_network(network), account_and_network(account, network))
     # Counted after the narrow limits, so that one noisy network does not bring an account into its under-attack state.

@@ -193,6 +193,22 @@ def test_hashes_wait_for_their_turn_and_give_up_with_a_page(client, client_a, si
     assert sign_in(client, client_a.email).status_code == 302
 
 
+def test_strangers_do_not_queue_up_and_a_known_device_still_gets_its_turn(client, client_a, sign_in):
+    sign_in(client, client_a.email)
+    client.post("/accounts/logout/")
+    seats = hashing.AT_A_TIME + hashing.MAY_WAIT
+    for _ in range(seats):
+        assert hashing._seats.acquire(blocking=False)
+    try:
+        started = time.monotonic()
+        assert sign_in(Client(), client_a.email).status_code == 429
+        assert time.monotonic() - started < 1
+        assert sign_in(client, client_a.email).status_code == 302
+    finally:
+        hashing._seats.release(seats)
+    assert sign_in(Client(), client_a.email).status_code == 302
+
+
 def test_without_valkey_people_sign_in_and_guessers_are_still_counted(settings, client_a, sign_in, monkeypatch):
     monkeypatch.setattr(SteadyCache, "away_until", 0.0)
     away = {"BACKEND": "minefarm.lib.cache.SteadyCache", "LOCATION": "redis://127.0.0.1:1/0"}
