@@ -1,7 +1,7 @@
 """Password hashes cost a third of a second each, on purpose: so a process makes few of them at a time, and none of novels."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import BoundedSemaphore
 
 from django.contrib.auth.hashers import make_password
@@ -10,12 +10,14 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 
 AT_A_TIME = 2
-MAY_WAIT = 2  # more would hold the threads that serve pages
+STRANGERS_AT_A_TIME = 1  # the other turn is kept for people whom we know
+STRANGERS_MAY_WAIT = 2  # more would hold the threads that serve pages
 WAIT_S = 3.0
 MAX_PASSWORD_BYTES = 4096
 
 _turns = BoundedSemaphore(AT_A_TIME)
-_seats = BoundedSemaphore(AT_A_TIME + MAY_WAIT)
+_stranger_turns = BoundedSemaphore(STRANGERS_AT_A_TIME)
+_seats = BoundedSemaphore(STRANGERS_AT_A_TIME + STRANGERS_MAY_WAIT)
 
 
 class HashersBusy(Exception):
@@ -28,20 +30,20 @@ class HashersBusy(Exception):
 def hashing_turn(*, known: bool = True) -> Iterator[None]:
     """One of the process's turns to hash; raises HashersBusy after WAIT_S, and to strangers at once when others wait already.
 
-    `known` is somebody signed in or at a known device: a storm of strangers cannot push them out of the queue.
+    `known` is somebody signed in or at a known device: a storm of strangers cannot push them aside.
     """
-    if not known and not _seats.acquire(blocking=False):
-        raise HashersBusy
-    try:
-        if not _turns.acquire(timeout=WAIT_S):
-            raise HashersBusy
-        try:
-            yield
-        finally:
-            _turns.release()
-    finally:
+    with ExitStack() as held:
         if not known:
-            _seats.release()
+            _take(_seats, held, wait_s=0)
+            _take(_stranger_turns, held, wait_s=WAIT_S)
+        _take(_turns, held, wait_s=WAIT_S)
+        yield
+
+
+def _take(semaphore: BoundedSemaphore, held: ExitStack, *, wait_s: float) -> None:
+    if not semaphore.acquire(timeout=wait_s):
+        raise HashersBusy
+    held.callback(semaphore.release)
 
 
 def password_fits(user: User | None, password: str, *, known: bool = True) -> bool:

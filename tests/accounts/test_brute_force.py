@@ -196,7 +196,7 @@ def test_hashes_wait_for_their_turn_and_give_up_with_a_page(client, client_a, si
 def test_strangers_do_not_queue_up_and_a_known_device_still_gets_its_turn(client, client_a, sign_in):
     sign_in(client, client_a.email)
     client.post("/accounts/logout/")
-    seats = hashing.AT_A_TIME + hashing.MAY_WAIT
+    seats = hashing.STRANGERS_AT_A_TIME + hashing.STRANGERS_MAY_WAIT
     for _ in range(seats):
         assert hashing._seats.acquire(blocking=False)
     try:
