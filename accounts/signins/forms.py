@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.models import Outcome
 from accounts.second_factor import take_code
-from accounts.signins.hashing import MAX_PASSWORD_BYTES, hashing_turn, is_too_long
+from accounts.signins.hashing import hashing_turn, is_too_long
 from accounts.signins.mail import request_reset_link
 from accounts.signins.trail import record_attempt
 
@@ -65,10 +65,6 @@ class NewSecondFactorForm(ActivateTOTPForm):
 
 
 class ConfirmByPasswordForm(ReauthenticateForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password"].max_length = MAX_PASSWORD_BYTES
-
     def clean_password(self) -> str:
         if is_too_long(self.cleaned_data["password"]):
             raise get_adapter().validation_error("incorrect_password")

@@ -30,7 +30,7 @@ def test_fifty_networks_get_few_hashes_and_the_owner_still_signs_in_from_a_known
     browser.post("/accounts/logout/")
     before = hashes.made
     with time_machine.travel(1_800_000_030, tick=False) as clock:  # in the middle of a minute of the clock
-        for second in (0, 20, 35):  # over the edge of a window, all within one minute
+        for second in (0, 35):  # over the edge of a window, all within one minute
             clock.move_to(1_800_000_030 + second)
             for network in NETWORKS:
                 assert sign_in(Client(), owner.email, "wrong", network=network).status_code in {200, 429}
@@ -45,8 +45,8 @@ def test_under_a_long_attack_three_guesses_a_minute_are_left(hashes, owner, sign
         for minute in range(2):
             clock.move_to(1_800_000_000 + 60 * minute)
             before = hashes.made
-            for network in NETWORKS:
-                sign_in(Client(), owner.email, "wrong", network=f"{network[:-1]}{minute}")
+            for n in range(25):
+                sign_in(Client(), owner.email, "wrong", network=f"198.51.{minute}.{n}")
         assert hashes.made - before == 3
 
 

@@ -1,7 +1,6 @@
 """Passwords: rules, change, and the mailed link."""
 
 import re
-import statistics
 import time
 from datetime import timedelta
 
@@ -97,8 +96,8 @@ def test_asking_takes_as_long_for_an_unknown_address(client_a):
             started = time.perf_counter()
             assert Client().post(RESET, {"email": email}).status_code == 302
             spent[email].append(time.perf_counter() - started)
-    medians = [statistics.median(times) for times in spent.values()]
-    assert abs(medians[0] - medians[1]) < 0.010
+    best = [min(times) for times in spent.values()]  # what other processes of the machine add is no signal
+    assert abs(best[0] - best[1]) < 0.005
 
 
 def test_the_link_goes_to_this_site_and_not_to_a_host_that_somebody_names(client_a, mails_at_once):
