@@ -223,26 +223,25 @@ def test_without_valkey_people_sign_in_and_guessers_are_still_counted(settings, 
         SteadyCache.away_until = 0.0
 
 
-def timings(sign_in, emails: list[str], rounds: int) -> list[list[float]]:
+def timings(sign_in, emails: list[str], rounds: int, clock=time.perf_counter) -> list[list[float]]:
     """Seconds of a failed sign-in for each address, in turn, so that a busy machine disturbs all alike."""
     spent: list[list[float]] = [[] for _ in emails]
     for n in range(rounds):
         for email, times in zip(emails, spent, strict=True):
             cache.clear()
-            started = time.perf_counter()
+            started = clock()
             assert sign_in(Client(), email, "wrong", network=f"192.0.2.{n % 200}").status_code == 200
-            times.append(time.perf_counter() - started)
+            times.append(clock() - started)
     return spent
 
 
 def test_the_time_of_an_answer_does_not_tell_whether_there_is_an_account(settings, make_user, sign_in):
     settings.PASSWORD_HASHERS = BCRYPT
     user = make_user("client", "client-a")
-    known, unknown = timings(sign_in, [user.email, "nobody@farm.example"], 8)
-    hash_s = min(known)
-    assert hash_s > 0.1
-    # Best of each: what other processes of the machine add is no signal.
-    assert abs(min(known) - min(unknown)) < 0.15 * hash_s
+    # The work of this thread: beside other tests the wall clock says nothing; the storm below reads it.
+    known, unknown = timings(sign_in, [user.email, "nobody@farm.example"], 8, clock=time.thread_time)
+    assert min(known) > 0.05
+    assert abs(min(known) - min(unknown)) < 0.1 * min(known)
 
 
 @pytest.mark.storm
