@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-browser demo test test-storm test-browser lint types layers check bench lock clean
+.PHONY: help install install-dev install-browser demo test test-storm test-browser lint types layers check check-deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,11 @@ layers: install-dev  ## import-linter
 
 check: lint types layers  ## lint, types, layers, migrations
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+check-deploy: install  ## Django's deployment checks on production settings, with values that are thrown away
+	@MINEFARM_ENV=production SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" ALLOWED_HOSTS=farm.example.com \
+	  DATABASE_URL=postgres://farm:farm@database.invalid/farm REDIS_URL=redis://broker.invalid/0 \
+	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 bench: install-dev  ## every benchmark, each printing a ratio against a limit of the same run
 	@for b in benchmarks/*.py; do case $$b in */_*) ;; *) echo "== $$b"; $(BIN)/python $$b || exit 1;; esac; done

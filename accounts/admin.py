@@ -3,7 +3,6 @@
 from typing import Any
 
 import allauth.account.admin  # noqa: F401  registers what is unregistered below
-from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as AccountAdmin
@@ -12,13 +11,15 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm
 
+import accounts.signins.admin  # noqa: F401  the trail and the sessions
 from accounts.access import actor
 from accounts.forms import ChangeAccountForm, NewAccountForm
 from accounts.models import User, UserStatus
 from accounts.roles import Role
+from accounts.signins.views import the_one_door
 from minefarm.lib.records import FarmAdmin, column
 
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # allauth's own recipe
+admin.site.login = the_one_door  # type: ignore[method-assign,assignment]  # the admin has no sign-in form of its own
 admin.site.unregister(Group)  # roles are a table in accounts/roles.py
 admin.site.unregister(EmailAddress)  # one address per account: User.email
 

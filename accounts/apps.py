@@ -11,6 +11,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
+        from accounts.signins import signals, tasks  # noqa: F401  receivers, and tasks that workers must know
+
         register_lookup(endpoint_owners)
 
 

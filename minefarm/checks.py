@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning as Caution, register
 
 MIN_PARTITION_DAYS = 2
 
@@ -38,3 +38,16 @@ def telemetry_fits_the_minute(**_kwargs: Any) -> list[CheckMessage]:
             )
         )
     return errors
+
+
+@register(Tags.security, deploy=True)
+def proxies_are_counted(**_kwargs: Any) -> list[CheckMessage]:
+    if settings.TRUSTED_PROXY_COUNT or not getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
+        return []
+    return [
+        Caution(
+            "BEHIND_TLS_PROXY is on, but TRUSTED_PROXY_COUNT is 0: sign-in limits take everybody for one address.",
+            hint="Set TRUSTED_PROXY_COUNT to the number of your proxies in front of the web process, mostly 1.",
+            id="minefarm.W004",
+        )
+    ]

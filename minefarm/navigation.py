@@ -37,7 +37,11 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
     ),
-    "People": (("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),),
+    "People": (
+        ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
+        ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
+        ("Sessions", "devices", "usersessions.view_usersession", "admin:usersessions_usersession_changelist"),
+    ),
     "Events": (
         ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),
         ("Endpoints", "webhook", "events.view_eventendpoint", "admin:events_eventendpoint_changelist"),

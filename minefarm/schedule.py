@@ -51,6 +51,12 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },
+    # Attempts to sign in are kept for a year.
+    "old sign-ins": {
+        "task": "accounts.signins.tasks.forget_old_sign_ins",
+        "schedule": crontab(hour="3", minute="41"),
+        "options": {"expires": 3600},
+    },
 }
 
 BEAT_SCHEDULE = register(JOBS)  # as Celery takes it

@@ -57,6 +57,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -78,6 +80,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SessionLimits",
+    "accounts.middleware.SecondFactorRequired",
+    "accounts.middleware.PleaseWait",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "minefarm.urls"
@@ -118,7 +123,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- cache, sessions, messages ----------------------------------------------------------------------------------------
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "minefarm.lib.cache.SteadyCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 1},
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
@@ -127,6 +136,16 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = PRODUCTION
 CSRF_COOKIE_SECURE = PRODUCTION
+# The prefix makes browsers refuse a cookie that another host of the domain, or plain HTTP, tries to plant.
+COOKIE_PREFIX = "__Host-" if PRODUCTION else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
+KNOWN_DEVICE_COOKIE = f"{COOKIE_PREFIX}device"
+SESSION_STAFF_IDLE_S = env.int("SESSION_STAFF_IDLE_S", default=30 * 60)
+SESSION_STAFF_MAX_S = env.int("SESSION_STAFF_MAX_S", default=12 * 3600)
+SESSION_CLIENT_IDLE_S = env.int("SESSION_CLIENT_IDLE_S", default=8 * 3600)
+SESSION_CLIENT_MAX_S = env.int("SESSION_CLIENT_MAX_S", default=7 * 86_400)
+SESSION_COOKIE_AGE = max(SESSION_STAFF_MAX_S, SESSION_CLIENT_MAX_S)
 
 # --- people: sign-in by e-mail, no self-registration ------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -138,7 +157,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.signins.hashing.SensibleLength"},
 ]
+PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
@@ -148,6 +169,33 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # accounts are made by staff
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_SESSION_REMEMBER = None
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False  # a mailed link does not stand in for the second factor
+ACCOUNT_FORMS = {
+    "login": "accounts.signins.forms.SignInForm",
+    "reauthenticate": "accounts.signins.forms.ConfirmByPasswordForm",
+    "change_password": "accounts.signins.forms.NewPasswordForm",
+    "reset_password": "accounts.signins.forms.ResetLinkForm",
+}
+# Passwords have limits of their own, accounts/signins/limits.py; allauth counts codes, confirmations and reset mails.
+ACCOUNT_RATE_LIMITS = {
+    "login": None,
+    "login_failed": "5/15m/key",
+    "reauthenticate": "5/5m/user",
+    "reset_password": "20/h/ip,5/h/key",  # who uses up the five has left five good links in the owner's mail
+}
+STEP_UP_S = ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=PRODUCTION)
+MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are staff's word
+MFA_TOTP_TOLERANCE = 1  # half minutes that a phone's clock may be off
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_FORMS = {
+    "authenticate": "accounts.signins.forms.SecondFactorForm",
+    "reauthenticate": "accounts.signins.forms.ConfirmByCodeForm",
+    "activate_totp": "accounts.signins.forms.NewSecondFactorForm",
+}
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="MineFarm <minefarm@localhost>")
@@ -183,7 +231,11 @@ if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": ["'self'"],
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],

@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -34,3 +34,10 @@ def readyz(_request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         return HttpResponse("the database does not answer\n", status=503, content_type="text/plain")
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """allauth's limits, of resets and confirmations, are per minute or five."""
+    response = render(request, "429.html", status=429)
+    response["Retry-After"] = "60"
+    return response

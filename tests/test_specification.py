@@ -7,6 +7,7 @@ pytestmark = pytest.mark.django_db
 
 COLUMNS = {
     "users": "id email password_hash role name role_id status created_at updated_at",
+    "login_records": "id email success login_time ip_address location",
     "hosting_sites": "id name location capacity_mw total_miners active_miners created_at",
     "miner_models": "id name manufacturer hashrate power_consumption efficiency release_date msrp",
     "hosting_miners": "id serial_number miner_model_id site_id status cgminer_ip cgminer_port cgminer_enabled client_id"

@@ -1,3 +1,4 @@
 from accounts.models.people import User, UserAccounts, UserStatus
+from accounts.models.signins import LoginRecord, Outcome
 
-__all__ = ["User", "UserAccounts", "UserStatus"]
+__all__ = ["LoginRecord", "Outcome", "User", "UserAccounts", "UserStatus"]

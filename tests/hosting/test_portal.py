@@ -161,7 +161,8 @@ def test_hostile_text_is_shown_as_text(client, operator, site, make_miner):
 def test_portal_pages_allow_no_inline_script(client, operator, miner_a):
     client.force_login(operator)
     policy = client.get("/miners/").headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
     assert "unsafe" not in policy
     assert "unsafe-eval" in client.get("/admin/").headers["Content-Security-Policy"]
 

@@ -185,7 +185,8 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Webhooks",
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
-        *("Users", "Beat schedule", "Scheduler locks", "Events", "Endpoints", "Deliveries", "Job runs"),
+        *("Users", "Sign-ins", "Sessions", "Beat schedule", "Scheduler locks"),
+        *("Events", "Endpoints", "Deliveries", "Job runs"),
     }
 
 

@@ -1,0 +1,147 @@
+"""Dangerous things need a fresh proof."""
+
+import pytest
+import time_machine
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory, force_authenticate
+from rest_framework.views import APIView
+
+from accounts.stepup import has_stepped_up, step_up_required
+from minefarm.api import handle
+
+pytestmark = pytest.mark.django_db
+CONFIRM = "/accounts/reauthenticate/"
+DANGEROUS = "/accounts/2fa/totp/activate/"  # allauth's own pages follow the same rule
+
+
+@step_up_required
+def approve(_request) -> HttpResponse:
+    return HttpResponse("approved")
+
+
+class Page:
+    @step_up_required
+    def act(self, _request, _queryset) -> HttpResponse:
+        return HttpResponse("acted")
+
+
+class Approval(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get_exception_handler(self):
+        return handle
+
+    @step_up_required
+    def post(self, _request) -> Response:
+        return Response({"approved": True})
+
+
+def request_of(client, user, method="get", path="/plans/7/?tab=2", **headers):
+    """A request in the client's session, as the middleware leaves it."""
+    from django.contrib.messages.storage.fallback import FallbackStorage
+
+    request = getattr(RequestFactory(), method)(path, **headers)
+    request.session, request.user = client.session, user
+    request._messages = FallbackStorage(request)
+    return request
+
+
+def test_a_fresh_sign_in_is_a_proof_for_five_minutes(client, operator, sign_in):
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        sign_in(client, operator.email)
+        clock.shift(299)
+        assert has_stepped_up(request_of(client, operator))
+        assert approve(request_of(client, operator)).content == b"approved"
+        clock.shift(2)
+        assert not has_stepped_up(request_of(client, operator))
+
+
+def test_a_page_leads_to_the_confirmation_and_back(client, operator):
+    client.force_login(operator)
+    answer = approve(request_of(client, operator))
+    assert (answer.status_code, answer["Location"]) == (302, f"{CONFIRM}?next=%2Fplans%2F7%2F%3Ftab%3D2")
+    answer = client.get(DANGEROUS)
+    assert answer["Location"].startswith(CONFIRM)
+    page = client.get(answer["Location"])
+    assert "Confirm that it is you" in page.text
+    answer = client.post(CONFIRM, {"password": "wrong", "next": DANGEROUS})
+    assert "Incorrect password" in answer.text
+    answer = client.post(CONFIRM, {"password": "correct horse battery", "next": DANGEROUS})
+    assert (answer.status_code, answer["Location"]) == (302, DANGEROUS)
+    assert client.get(DANGEROUS).status_code == 200
+    assert approve(request_of(client, operator)).content == b"approved"
+
+
+def test_a_pressed_button_leads_back_to_its_page_and_nothing_is_done(client, operator):
+    client.force_login(operator)
+    from_here = {"HTTP_REFERER": "http://testserver/plans/7/?tab=2"}
+    answer = approve(request_of(client, operator, "post", "/plans/7/approve/", **from_here))
+    assert answer["Location"] == f"{CONFIRM}?next=%2Fplans%2F7%2F%3Ftab%3D2"
+    from_elsewhere = {"HTTP_REFERER": "http://evil.example/plans/"}
+    answer = approve(request_of(client, operator, "post", "/plans/7/approve/", **from_elsewhere))
+    assert answer["Location"] == f"{CONFIRM}?next=%2Fplans%2F7%2Fapprove%2F"
+
+
+def test_the_confirmation_leads_nowhere_else(client, operator):
+    client.force_login(operator)
+    answer = client.post(f"{CONFIRM}?next=//evil.example/", {"password": "correct horse battery"})
+    assert "evil" not in answer["Location"]
+
+
+def test_an_admin_action_is_guarded_like_a_page(client, owner, sign_in):
+    client.force_login(owner)
+    assert Page().act(request_of(client, owner, "post", "/admin/x/"), None).status_code == 302
+    sign_in(Client(), owner.email)
+    client.logout()
+    sign_in(client, owner.email)
+    assert Page().act(request_of(client, owner, "post", "/admin/x/"), None).content == b"acted"
+
+
+def test_a_script_gets_403_with_a_code(client, operator):
+    client.force_login(operator)
+    answer = approve(request_of(client, operator, "get", HTTP_ACCEPT="application/json"))
+    assert answer.status_code == 403
+    assert b'"code": "step_up_required"' in answer.content
+
+
+def test_the_api_answers_403_in_its_own_shape_and_a_stepped_up_session_passes(client, operator, sign_in):
+    client.force_login(operator)
+
+    def call():
+        request = APIRequestFactory().post("/api/v1/plans/7/approve/")
+        request.session = client.session
+        force_authenticate(request, operator)
+        return Approval.as_view()(request)
+
+    answer = call()
+    assert answer.status_code == 403
+    assert answer.data["error"]["code"] == "step_up_required"
+    client.logout()
+    sign_in(client, operator.email)
+    assert call().data == {"approved": True}
+
+
+def test_another_persons_proof_does_not_count(client, operator, owner, sign_in):
+    sign_in(client, operator.email)
+    assert not has_stepped_up(request_of(client, owner))
+    assert not has_stepped_up(request_of(client, AnonymousUser()))
+
+
+def test_a_code_is_a_proof_too(client, operator, totp):
+    totp.set_up_for(operator)
+    client.force_login(operator)
+    page = "/accounts/2fa/reauthenticate/"
+    assert "Incorrect code" in client.post(page, {"code": "000000"}).text
+    assert client.post(page, {"code": totp.code()}).status_code == 302
+    assert has_stepped_up(request_of(client, operator))
+
+
+def test_the_password_of_somebody_signed_in_is_not_guessed(client, operator):
+    client.force_login(operator)
+    answers = [client.post(CONFIRM, {"password": "wrong"}).status_code for _ in range(7)]
+    assert answers[:4] == [200] * 4
+    assert answers[-1] == 429
