@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from uuid import UUID
 
 from django.apps import AppConfig
@@ -11,6 +12,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
+        import_module("accounts.api.authentication")  # tells the schema about tokens
         register_lookup(endpoint_owners)
 
 

@@ -22,6 +22,7 @@ RESOURCES = {
     "models": "api:model-list",
     "miners": "api:miner-list",
     "telemetry": "api:telemetry",
+    "tokens": "api:token-list",
     "schema": "api:schema",
     "docs": "api:docs",
 }
@@ -75,7 +76,7 @@ class Conflict(exceptions.APIException):
 
 
 NEXT_STEP = {
-    exceptions.NotAuthenticated: "Sign in at /accounts/login/ first; the API takes the portal's session.",
+    exceptions.NotAuthenticated: "Send a token of yours (Authorization: Bearer mf_...), or sign in at /accounts/login/.",
     exceptions.PermissionDenied: "Your role may not do this. Ask an administrator of the farm.",
     exceptions.NotFound: "There is nothing here under this address.",
 }
@@ -96,6 +97,8 @@ def handle(error: Exception, _context: Mapping[str, Any]) -> Response | None:
         return None
     set_rollback()
     headers = {}
+    if challenge := getattr(refusal, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     if wait_s := getattr(refusal, "wait", None):
         headers["Retry-After"] = str(int(wait_s))
     return Response({"error": _body(refusal)}, status=refusal.status_code, headers=headers)
@@ -175,6 +178,7 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
+    path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),

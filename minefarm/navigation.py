@@ -37,7 +37,10 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
     ),
-    "People": (("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),),
+    "People": (
+        ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
+        ("API tokens", "key", "accounts.view_apitoken", "admin:accounts_apitoken_changelist"),
+    ),
     "System": (
         (
             "Beat schedule",

@@ -7,6 +7,7 @@ from minefarm import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("", include("hosting.urls")),
+    path("accounts/tokens/", include("accounts.token_urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("minefarm.api")),

@@ -1,3 +1,4 @@
 from accounts.models.people import User, UserAccounts, UserStatus
+from accounts.models.tokens import ApiToken
 
-__all__ = ["User", "UserAccounts", "UserStatus"]
+__all__ = ["ApiToken", "User", "UserAccounts", "UserStatus"]
