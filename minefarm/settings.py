@@ -116,6 +116,7 @@ if DATABASE_URL and not NO_DATABASE:
     else:
         DATABASES["default"]["CONN_MAX_AGE"] = RECYCLE_S
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+MIGRATION_MODULES = {"knox": None}  # its token table is swapped for ours, and would be made all the same
 
 # --- cache, sessions, messages ----------------------------------------------------------------------------------------
 CACHES = {
