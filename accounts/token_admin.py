@@ -53,7 +53,9 @@ class ApiTokenAdmin(RecordAdmin):
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, tokens: "QuerySet[ApiToken]") -> None:
         revoked = sum(revoke_token(token, by=actor(request)) for token in tokens)
-        self.message_user(request, f"{revoked} revoked; programs that use them are refused from now on.", messages.SUCCESS)
+        self.message_user(
+            request, f"{revoked} revoked; programs that use them are refused from now on.", messages.SUCCESS
+        )
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return actor(request).has_perm("accounts.change_apitoken")

@@ -222,7 +222,7 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
-KNOX_TOKEN_MODEL = "accounts.ApiToken"
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  a model's name
 REST_KNOX = {"TOKEN_PREFIX": "mf_"}  # 256 random bits follow; only their SHA-512 is kept
 SPECTACULAR_SETTINGS = {
     "TITLE": "MineFarm API",

@@ -15,7 +15,16 @@ LINK = re.compile(r"""(?:href|src|action|hx-get|data-url|data-src|data-chart)=["
 JSON_LINK = re.compile(r"""https?://testserver(/[^"\\\s]*)""")
 NEVER = ("/accounts/logout/", "/static/", "/admin/login/")
 # The doors of sign-in and what load balancers ask take no parameters.
-UNVARIED = ("/admin/", "/accounts/log", "/accounts/pass", "/accounts/sign", "/accounts/re", "/livez", "/readyz", "/favicon")
+UNVARIED = (
+    "/admin/",
+    "/accounts/log",
+    "/accounts/pass",
+    "/accounts/sign",
+    "/accounts/re",
+    "/livez",
+    "/readyz",
+    "/favicon",
+)
 
 
 class Crawler:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from hmac import compare_digest
-from typing import Any, NoReturn
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Q
@@ -64,27 +64,22 @@ def _token(request: HttpRequest) -> ApiToken | None:
 
 
 def _matching(secret: str) -> ApiToken:
-    if len(secret) > LONGEST_SECRET or not secret.isascii() or not secret.isprintable():
-        _refuse("This token is not one of ours: check that all of it was copied.")
-    digest = hash_token(secret)
-    for token in ApiToken.objects.filter(token_key=secret[: ApiToken.SHOWN]).select_related("user"):
-        if compare_digest(digest, token.digest):
-            return token
-    _refuse("This token is not one of ours: check that all of it was copied.")
+    if len(secret) <= LONGEST_SECRET and secret.isascii() and secret.isprintable():
+        digest = hash_token(secret)
+        for token in ApiToken.objects.filter(token_key=secret[: ApiToken.SHOWN]).select_related("user"):
+            if compare_digest(digest, token.digest):
+                return token
+    raise AuthenticationFailed("This token is not one of ours: check that all of it was copied.")
 
 
 def _refuse_unusable(token: ApiToken, address: str) -> None:
     if token.state != "active":
-        _refuse(f"This token is {token.state}: make another one under API tokens.")
+        raise AuthenticationFailed(f"This token is {token.state}: make another one under API tokens.")
     owner: User = token.user
     if not owner.is_active or not getattr(owner, "has_access", True):
-        _refuse("The token's owner has no access. Ask an administrator of the farm.")
+        raise AuthenticationFailed("The token's owner has no access. Ask an administrator of the farm.")
     if not token.is_allowed_from(address):
-        _refuse("This token may not be used from this address.")
-
-
-def _refuse(message: str) -> NoReturn:
-    raise AuthenticationFailed(message)
+        raise AuthenticationFailed("This token may not be used from this address.")
 
 
 def _note_use(token: ApiToken) -> None:
@@ -125,7 +120,7 @@ class TokenAuthentication(BaseAuthentication):
             raise PermissionDenied(f"This token has no scope {needed}: make one that has.")
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
     target_class = "accounts.api.authentication.TokenAuthentication"
     name = "token"
 

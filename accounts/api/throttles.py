@@ -35,7 +35,7 @@ class Allowance:
     """
 
     def __init__(self, rate: str, caller: object) -> None:
-        self.limit, self.window_s = parse_rate(api_settings.DEFAULT_THROTTLE_RATES[rate])
+        self.limit, self.window_s = parse_rate(str(api_settings.DEFAULT_THROTTLE_RATES[rate]))
         now = time.time()
         self.key = f"rate:{rate}:{caller}:{int(now) // self.window_s}"
         self.left_s = self.window_s - int(now) % self.window_s

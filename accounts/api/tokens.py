@@ -79,7 +79,7 @@ class TokenView(viewsets.GenericViewSet[ApiToken]):
 
     def list(self, request: Request) -> Response:
         page = self.paginate_queryset(self.get_queryset().values(*ROW_FIELDS))
-        return self.get_paginated_response([token_row(flat) for flat in page or ()])  # type: ignore[arg-type]  # rows, by values()
+        return self.get_paginated_response([token_row(flat) for flat in page or ()])
 
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
@@ -93,9 +93,7 @@ class TokenView(viewsets.GenericViewSet[ApiToken]):
             fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
             raise ValidationError(fields) from None
         row = token_row({key: getattr(token, key) for key in ROW_FIELDS})
-        return Response(
-            row | {"token": secret}, status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"}
-        )
+        return Response(row | {"token": secret}, status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
     def destroy(self, request: Request, pk: int) -> Response:
         revoke_token(self.get_object(), by=actor(request))

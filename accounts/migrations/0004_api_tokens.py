@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('last_used_at', models.DateTimeField(editable=False, help_text='Within a minute.', null=True)),
                 ('revoked_at', models.DateTimeField(editable=False, null=True)),
                 ('revoked_by', models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'API token',

@@ -39,7 +39,7 @@ class ApiToken(AbstractAuthToken):
     id = models.BigAutoField(primary_key=True)
     digest = models.CharField(max_length=128, unique=True, editable=False)
     token_key = models.CharField("starts with", max_length=25, db_index=True, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     name = models.CharField(max_length=100, help_text="Where it is used.")
     scopes = ArrayField(models.TextField(choices=list(SCOPES.items())))
     addresses = ArrayField(models.TextField(), default=list, blank=True, help_text="Networks; empty: from anywhere.")
@@ -57,7 +57,9 @@ class ApiToken(AbstractAuthToken):
         ordering = ["-id"]
         verbose_name = "API token"
         constraints = [
-            models.CheckConstraint(condition=models.Q(scopes__contained_by=list(SCOPES)), name="api_tokens_scopes_known")
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=list(SCOPES)), name="api_tokens_scopes_known"
+            )
         ]
 
     def __str__(self) -> str:

@@ -68,10 +68,9 @@ SITE_STAFF = ("total_miners", "active_miners", "created_at")
 
 
 def site_values(sites: QuerySet[Site], *, staff: bool) -> QuerySet[Site, Flat]:
-    if not staff:
-        return sites.values(*SITE_OPEN)
-    columns = (*SITE_OPEN, *SITE_STAFF)
-    return sites.values(*columns, capacity_number=Cast("capacity_mw", FloatField()))
+    numbers = {"capacity_number": Cast("capacity_mw", FloatField())} if staff else {}
+    flat: QuerySet[Site, Flat] = sites.values(*SITE_OPEN, *(SITE_STAFF if staff else ()), **numbers)
+    return flat
 
 
 def site_row(flat: Flat, *, staff: bool) -> dict[str, Any]:

@@ -112,9 +112,9 @@ BEGIN
     END IF;
 END $$
 """
-FACTS = f"""
+FACTS = """
 SELECT current_user, r.rolname IS NOT NULL, COALESCE(r.rolsuper OR r.rolbypassrls, false)
-FROM (SELECT 1) AS one LEFT JOIN pg_roles r ON r.rolname = '{ROLE}'
+FROM (SELECT 1) AS one LEFT JOIN pg_roles r ON r.rolname = %s
 """
 
 
@@ -144,7 +144,7 @@ def make_role(schema_editor: Any) -> None:
         except DatabaseError as error:
             cursor.execute("SELECT quote_ident(current_user)")
             raise PortalRoleMissing(by_hand(cursor.fetchone()[0])) from error
-        cursor.execute(FACTS)
+        cursor.execute(FACTS, [ROLE])
         user, exists, unsafe = cursor.fetchone()
         if not exists:
             raise PortalRoleMissing(by_hand(user))
@@ -186,7 +186,9 @@ def protect(
     inserted, updated or deleted unless its columns are named. The owner of the table is not bound by any of it.
     """
     condition = using.format(me=ME)
-    written = [f"{verb} ({', '.join(columns)})" for verb, columns in (("INSERT", insert), ("UPDATE", update)) if columns]
+    written = [
+        f"{verb} ({', '.join(columns)})" for verb, columns in (("INSERT", insert), ("UPDATE", update)) if columns
+    ]
     written += ["DELETE"] if delete else []
     return migrations.RunSQL(
         [

@@ -283,7 +283,8 @@ def test_a_token_is_revoked_in_the_api(client, client_a):
 def test_the_page_shows_a_new_token_once(client, request, person):
     client.force_login(request.getfixturevalue(person))
     page = client.post(
-        "/accounts/tokens/", {"name": "monitoring", "scopes": ["read"], "days": 30, "addresses": "192.0.2.1\n10.0.0.0/8"}
+        "/accounts/tokens/",
+        {"name": "monitoring", "scopes": ["read"], "days": 30, "addresses": "192.0.2.1\n10.0.0.0/8"},
     )
     (secret,) = re.findall(r"mf_[0-9a-f]{64}", page.content.decode())
     assert "no-store" in page["Cache-Control"]

@@ -24,7 +24,6 @@ from hosting.models import (
     MinerModel,
     OperationLog,
     Site,
-    SiteBucket,
     Telemetry,
 )
 from hosting.telemetry.partitions import create_partition, partition_name
@@ -64,7 +63,9 @@ def farm(client_b, miner_a, miner_b, site):
     for miner in (miner_a, miner_b):
         OperationLog.objects.create(miner=miner, operation="start")
         MinerIdentity.objects.create(miner=miner, firmware="1.0")
-    readings = [Row(m.pk, m.client_id, None, hashrate_centi_ths=10_000, power_centi_w=300_000) for m in (miner_a, miner_b)]
+    readings = [
+        Row(m.pk, m.client_id, None, hashrate_centi_ths=10_000, power_centi_w=300_000) for m in (miner_a, miner_b)
+    ]
     store_sweep(SweepFacts(site.pk, database_minute(), {}, 1.0, 0.1), readings)
     return site
 
@@ -326,8 +327,9 @@ def test_the_wall_is_not_entered_for_two(client_a, client_b):
 
 def test_stepping_aside_is_undone_by_an_error(client_a, miner_a, miner_b):
     with walled(client_a.pk):
-        with pytest.raises(DatabaseError), aside():
+        with aside():
             assert Miner.objects.count() == 2
+        with pytest.raises(DatabaseError), aside():
             rows("SELECT 1/0")
         assert whoami() == ("minefarm_portal", str(client_a.pk))
         assert Miner.objects.count() == 1

@@ -1,4 +1,4 @@
-"""Every text of client B is marked; client A fetches all that can be reached, and finds no mark: twice walled, each wall alone."""
+"""Every text of client B is marked; client A fetches all that can be reached and finds no mark, behind each wall alone."""
 
 from datetime import timedelta
 
@@ -46,7 +46,7 @@ def crawl(client_a, client_b, planted):
     numbers = {1}
     for model in our_models():
         if model._meta.pk.get_internal_type().endswith("AutoField"):
-            numbers |= set(model._base_manager.values_list("pk", flat=True)[:6])
+            numbers |= set(model._base_manager.values_list("pk", flat=True)[:3])
     numbers |= set(Miner.objects.values_list("pk", flat=True)) | set(Site.objects.values_list("pk", flat=True))
     ids = {"int": sorted(numbers), "uuid": [client_a.pk, client_b.pk], "str": ["x"], "path": [client_b.pk, 1]}
     foreign_site = Site.objects.get(name__contains=NUMBER).pk
@@ -61,14 +61,15 @@ def crawl(client_a, client_b, planted):
         f"partial=table&q={WORD}",
     ]
 
-    def walk(person, *, door: str = "session") -> Crawler:
+    def walk(person, *, door: str = "session", starts: tuple[str, ...] = ("/",)) -> Crawler:
         client = Client(raise_request_exception=False)
+        person.refresh_from_db()  # planting changed the password's hash, too
         if door == "token":
             expires_at = timezone.now() + timedelta(days=1)
             _, secret = make_token(name="crawl", scopes=["read"], expires_at=expires_at, by=person)
             return Crawler(client, ids, start="/api/", authorization=f"Bearer {secret}").walk(queries)
         client.force_login(person)
-        walks = [Crawler(client, ids, start=start) for start in (("/miners/", "/api/") if person.is_staff else ("/",))]
+        walks = [Crawler(client, ids, start=start) for start in starts]
         found = Crawler(client, ids)
         for each in walks:
             each.walk(queries)
@@ -97,7 +98,7 @@ def without_filters(monkeypatch):
             for kind in (rows, type(manager)):
                 if hasattr(kind, "for_user"):
                     hidden = HIDDEN.get(model.__name__, ())
-                    monkeypatch.setattr(kind, "for_user", lambda self, user, hidden=hidden: self.all().defer(*hidden))
+                    monkeypatch.setattr(kind, "for_user", lambda self, _user, hidden=hidden: self.all().defer(*hidden))
                     patched.add(model.__name__)
     assert {"Miner", "Site", "Telemetry", "OperationLog", "ApiToken"} <= patched
 
@@ -133,7 +134,7 @@ def test_every_table_of_theirs_is_marked(planted, client_b):
 
 @pytest.mark.parametrize("person", ["client_b", pytest.param("owner", marks=pytest.mark.storm)])
 def test_the_crawl_finds_what_one_may_see(crawl, request, person, without_throttle):
-    found = crawl(request.getfixturevalue(person))
+    found = crawl(request.getfixturevalue(person), starts=("/miners/", "/api/v1/miners/"))
     shown = found.showing(NUMBER)
     assert any(address.startswith("/miners/") for address in shown)
     assert any(address.startswith("/api/v1/miners/") for address in shown)
@@ -147,7 +148,7 @@ def test_the_crawl_finds_what_one_may_see(crawl, request, person, without_thrott
         ("client_a", "session"),
         pytest.param("client_a", "token", marks=pytest.mark.storm),
         pytest.param("guest", "session", marks=pytest.mark.storm),
-        ("guest", "token"),
+        pytest.param("guest", "token", marks=pytest.mark.storm),
     ],
 )
 def test_nothing_of_client_b_is_found(crawl, request, person, door, without_throttle):
