@@ -30,9 +30,18 @@ UNVARIED = (
 class Crawler:
     """Walks as the door's person; `bodies` holds what every address answered, headers included."""
 
-    def __init__(self, door: Client, ids: dict[str, Iterable[object]], *, start: str = "/", **headers: str) -> None:
+    def __init__(
+        self,
+        door: Client,
+        ids: dict[str, Iterable[object]],
+        *,
+        start: str = "/",
+        but: tuple[str, ...] = (),
+        **headers: str,
+    ) -> None:
         self.door = door
         self.start = start
+        self.never = (*NEVER, *but)
         self.ids = {kind: [str(value) for value in values] for kind, values in ids.items()}
         self.headers = headers
         self.bodies: dict[str, str] = {}
@@ -45,7 +54,7 @@ class Crawler:
         done: set[str] = set()
         while waiting:
             address = waiting.pop()
-            if address in done or address.startswith(NEVER) or not address.startswith(self.start):
+            if address in done or address.startswith(self.never) or not address.startswith(self.start):
                 continue
             done.add(address)
             status, links = self.fetch(address)

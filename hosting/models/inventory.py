@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.roles import Role
 from hosting.states import MinerStatus
 
-# PostgreSQL refuses these to customers' requests (migration 0004): a query for a customer must not name them.
+# PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
 SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners")
 MINER_STAFF_COLUMNS = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
 

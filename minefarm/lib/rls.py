@@ -80,6 +80,33 @@ def _leave() -> None:
         transaction.set_rollback(True)
 
 
+HEALTH = """
+SELECT r.rolname IS NOT NULL, COALESCE(r.rolsuper OR r.rolbypassrls, false),
+    r.oid IS NOT NULL AND pg_has_role(
+        current_user, r.oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END
+    ),
+    (SELECT count(*) FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+        WHERE p.polname = 'portal' AND NOT pg_has_role(current_user, c.relowner, 'USAGE'))
+FROM (SELECT 1) AS one LEFT JOIN pg_roles r ON r.rolname = %s
+"""
+
+
+def trouble() -> str:
+    """What is wrong with the role on this server, or nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(HEALTH, [ROLE])
+        exists, unsafe, enterable, foreign_tables = cursor.fetchone()
+    if not exists:
+        return f"there is no role {ROLE}: customers get errors"
+    if unsafe:
+        return f"the role {ROLE} passes by row security"
+    if not enterable:
+        return f"the database's user may not enter the role {ROLE}: customers get errors"
+    if foreign_tables:
+        return f"{foreign_tables} protected tables belong to somebody else: staff and workers see nothing of them"
+    return ""
+
+
 # --- in migrations ------------------------------------------------------------------------------------------------------
 
 # Roles belong to the whole cluster, advisory locks to one database: databases that are made at the same time collide here,

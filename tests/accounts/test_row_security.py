@@ -366,6 +366,19 @@ def test_a_database_owner_who_is_no_superuser(may_make_roles):
                 rls.make_role(Editor(connection))
 
 
+@pytest.mark.django_db
+def test_doctor_sees_a_role_that_passes_by():
+    assert rls.trouble() == ""
+    rows(f"ALTER ROLE {rls.ROLE} BYPASSRLS")
+    assert rls.trouble() == f"the role {rls.ROLE} passes by row security"
+    with pytest.raises(rls.PortalRoleMissing, match="ALTER ROLE minefarm_portal NOSUPERUSER NOBYPASSRLS"):
+        rls.make_role(Editor(connection))
+    rows(f"ALTER ROLE {rls.ROLE} NOBYPASSRLS")
+    rows(f"CREATE ROLE wall_worker_{os.getpid()}")
+    rows(f"SET LOCAL SESSION AUTHORIZATION wall_worker_{os.getpid()}")
+    assert "may not enter" in rls.trouble()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_many_databases_make_the_role_at_once():
     """Each in a database of its own would take a minute; the role is the cluster's, so connections collide alike."""
@@ -405,7 +418,7 @@ def test_the_policies_can_be_taken_back_and_put_on_again():
 
     before = protected()
     try:
-        call_command("migrate", "hosting", "0003", verbosity=0)
+        call_command("migrate", "hosting", "0004", verbosity=0)
         assert 0 < protected() < before
     finally:
         call_command("migrate", verbosity=0)

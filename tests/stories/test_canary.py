@@ -42,7 +42,7 @@ def planted(client_a, client_b, site, make_miner):
 
 @pytest.fixture
 def crawl(client_a, client_b, planted):
-    """Walk as a person, by session or by token, with the ids of everybody's rows."""
+    """Walk as a person, by session (with "everywhere" the admin, too) or by token, with the ids of everybody's rows."""
     numbers = {1}
     for model in our_models():
         if model._meta.pk.get_internal_type().endswith("AutoField"):
@@ -69,7 +69,8 @@ def crawl(client_a, client_b, planted):
             _, secret = make_token(name="crawl", scopes=["read"], expires_at=expires_at, by=person)
             return Crawler(client, ids, start="/api/", authorization=f"Bearer {secret}").walk(queries)
         client.force_login(person)
-        walks = [Crawler(client, ids, start=start) for start in starts]
+        but = () if door == "everywhere" else ("/admin/",)
+        walks = [Crawler(client, ids, start=start, but=but) for start in starts]
         found = Crawler(client, ids)
         for each in walks:
             each.walk(queries)
@@ -146,8 +147,9 @@ def test_the_crawl_finds_what_one_may_see(crawl, request, person, without_thrott
     ("person", "door"),
     [
         ("client_a", "session"),
+        pytest.param("client_a", "everywhere", marks=pytest.mark.storm),
         pytest.param("client_a", "token", marks=pytest.mark.storm),
-        pytest.param("guest", "session", marks=pytest.mark.storm),
+        pytest.param("guest", "everywhere", marks=pytest.mark.storm),
         pytest.param("guest", "token", marks=pytest.mark.storm),
     ],
 )
@@ -155,7 +157,9 @@ def test_nothing_of_client_b_is_found(crawl, request, person, door, without_thro
     assert_nothing_of_b(crawl(request.getfixturevalue(person), door=door))
 
 
-@pytest.mark.parametrize("door", ["session", pytest.param("token", marks=pytest.mark.storm)])
+@pytest.mark.parametrize(
+    "door", ["session", *(pytest.param(door, marks=pytest.mark.storm) for door in ("everywhere", "token"))]
+)
 def test_nothing_is_found_when_every_filter_is_forgotten(crawl, client_a, door, without_throttle, without_filters):
     assert_nothing_of_b(crawl(client_a, door=door))
 

@@ -181,7 +181,13 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Site pages",
         "Machines",
     ]
-    assert set(titles(owner, rf)) - set(titles(operator, rf)) == {"Users", "Beat schedule", "Scheduler locks", "Events"}
+    assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
+        "Users",
+        "API tokens",
+        "Beat schedule",
+        "Scheduler locks",
+        "Events",
+    }
 
 
 def test_an_operator_deletes_no_machine(desk, miner_a):

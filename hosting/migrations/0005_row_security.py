@@ -10,7 +10,7 @@ OF_MY_MINERS = "miner_id = ANY(ARRAY(SELECT id FROM hosting_miners))"
 
 class Migration(migrations.Migration):
 
-    dependencies = [("hosting", "0003_model_catalogue")]
+    dependencies = [("hosting", "0004_telemetry_gaps")]
 
     operations = [
         portal_role(),
