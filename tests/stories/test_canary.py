@@ -171,4 +171,4 @@ def test_nothing_is_found_when_the_policies_are_gone(crawl, client_a, door, with
 
 def test_without_both_walls_the_marks_are_found(crawl, client_a, without_throttle, without_filters, without_policies):
     """The tests above can fail."""
-    assert crawl(client_a, door="token").showing(NUMBER) != []
+    assert crawl(client_a, starts=("/api/v1/miners/",)).showing(NUMBER) != []
