@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connection, migrations, transaction
 
 ROLE = "minefarm_portal"
@@ -157,8 +158,8 @@ END $$
 """
 
 
-class PortalRoleMissing(Exception):
-    """The database's user may not make the role; the message holds the SQL for an administrator."""
+class PortalRoleMissing(CommandError):
+    """The database's user may not make the role; `migrate` ends with the message, the SQL for an administrator."""
 
 
 def make_role(schema_editor: Any) -> None:
