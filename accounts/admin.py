@@ -12,6 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm
 
 import accounts.signins.admin  # noqa: F401  the trail and the sessions
+from accounts import token_admin  # noqa: F401  registers its page
 from accounts.access import actor
 from accounts.forms import ChangeAccountForm, NewAccountForm
 from accounts.models import User, UserStatus

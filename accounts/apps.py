@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from uuid import UUID
 
 from django.apps import AppConfig
@@ -13,6 +14,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from accounts.signins import signals, tasks  # noqa: F401  receivers, and tasks that workers must know
 
+        import_module("accounts.api.authentication")  # tells the schema about tokens
         register_lookup(endpoint_owners)
 
 

@@ -87,7 +87,10 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
         },
         "latest": getattr(miner, "latest", None),
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
-        "log": OperationLog.objects.for_user(user).filter(miner=miner).select_related("performed_by")[:LOG_LINES],
+        "log": OperationLog.objects.for_user(user)
+        .filter(miner=miner)
+        .select_related("performed_by")
+        .defer("performed_by__password")[:LOG_LINES],
     }
     return render(request, "hosting/miner_detail.html", context)
 

@@ -24,6 +24,7 @@ RESOURCES = {
     "telemetry": "api:telemetry",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
+    "tokens": "api:token-list",
     "schema": "api:schema",
     "docs": "api:docs",
 }
@@ -77,7 +78,7 @@ class Conflict(exceptions.APIException):
 
 
 NEXT_STEP = {
-    exceptions.NotAuthenticated: "Sign in at /accounts/login/ first; the API takes the portal's session.",
+    exceptions.NotAuthenticated: "Send a token of yours (Authorization: Bearer mf_...), or sign in at /accounts/login/.",
     exceptions.PermissionDenied: "Your role may not do this. Ask an administrator of the farm.",
     exceptions.NotFound: "There is nothing here under this address.",
 }
@@ -98,6 +99,8 @@ def handle(error: Exception, _context: Mapping[str, Any]) -> Response | None:
         return None
     set_rollback()
     headers = {}
+    if challenge := getattr(refusal, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     if wait_s := getattr(refusal, "wait", None):
         headers["Retry-After"] = str(int(wait_s))
     return Response({"error": _body(refusal)}, status=refusal.status_code, headers=headers)
@@ -177,6 +180,7 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
+    path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.

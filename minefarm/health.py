@@ -18,6 +18,7 @@ from hosting.models import Miner, Site, TelemetrySweep
 from hosting.telemetry.partitions import partition_days
 from minefarm.celery import app
 from minefarm.devstack import status
+from minefarm.lib import rls
 from minefarm.lib.clock import database_now
 
 MIN_POSTGRESQL = 150_000
@@ -62,6 +63,12 @@ def migrations() -> Finding:
     executor = MigrationExecutor(connection)
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return Finding("migrations", not missing, f"{len(missing)} to apply", "Run `manage.py migrate`.")
+
+
+def customers_wall() -> Finding:
+    trouble = rls.trouble()
+    saw = trouble or "customers' requests run as a role of their own"
+    return Finding("row security", not trouble, saw, "Follow docs/how-to/production.md, The database's user.")
 
 
 def clock() -> Finding:
@@ -116,6 +123,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     system_checks,
     database,
     migrations,
+    customers_wall,
     clock,
     broker,
     partitions,

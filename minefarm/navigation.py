@@ -41,6 +41,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
         ("Sessions", "devices", "usersessions.view_usersession", "admin:usersessions_usersession_changelist"),
+        ("API tokens", "key", "accounts.view_apitoken", "admin:accounts_apitoken_changelist"),
     ),
     "Events": (
         ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),

@@ -55,7 +55,8 @@ JOBS: dict[str, dict[str, Any]] = {
     "old sign-ins": {
         "task": "accounts.signins.tasks.forget_old_sign_ins",
         "schedule": crontab(hour="3", minute="41"),
-        "options": {"expires": 3600},
+        "options": {"expires": 80_000},
+        "catch_up": CatchUp.latest(),
     },
 }
 

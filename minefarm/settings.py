@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.usersessions",
     "rest_framework",
+    "knox",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -84,6 +85,7 @@ MIDDLEWARE = [
     "accounts.middleware.SecondFactorRequired",
     "accounts.middleware.PleaseWait",
     "django_htmx.middleware.HtmxMiddleware",
+    "accounts.rls.RowSecurity",  # last: sessions, messages and what others write stay outside of its transaction
 ]
 ROOT_URLCONF = "minefarm.urls"
 WSGI_APPLICATION = "minefarm.wsgi.application"
@@ -120,6 +122,7 @@ if DATABASE_URL and not NO_DATABASE:
     else:
         DATABASES["default"]["CONN_MAX_AGE"] = RECYCLE_S
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+MIGRATION_MODULES = {"knox": None}  # its token table is swapped for ours, and would be made all the same
 
 # --- cache, sessions, messages ----------------------------------------------------------------------------------------
 CACHES = {
@@ -246,7 +249,18 @@ CONTENT_SECURITY_POLICY = {
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    # The token first: its challenge makes a refusal 401.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.api.throttles.CallerThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "caller": env.str("API_RATE", default="600/min"),
+        "anonymous": env.str("API_RATE_ANONYMOUS", default="30/min"),
+        "failed_token": env.str("API_RATE_FAILED_TOKENS", default="30/3min"),
+        "new_token": env.str("API_RATE_NEW_TOKENS", default="10/hour"),
+    },
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -257,6 +271,8 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  a model's name
+REST_KNOX = {"TOKEN_PREFIX": "mf_"}  # 256 random bits follow; only their SHA-512 is kept
 SPECTACULAR_SETTINGS = {
     "TITLE": "MineFarm API",
     "DESCRIPTION": "Sites, machines and their telemetry. Times are UTC; unknown values are null, never zero.",

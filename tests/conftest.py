@@ -21,6 +21,14 @@ def own_state_folder(settings, tmp_path) -> None:
     settings.STATE_DIR = tmp_path / "state"
 
 
+@pytest.fixture(autouse=True)
+def fresh_counters() -> None:
+    """What earlier tests asked of the API counts for them alone."""
+    from django.core.cache import cache
+
+    cache.clear()
+
+
 @pytest.fixture
 def make_user(db):
     from accounts.models import User

@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from accounts.signins.door import find_user
 from accounts.signins.trail import prune_login_records
+from events.periodic import once_per_period
 
 
-@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=10, retry_backoff_max=300, max_retries=6)
+@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=5, retry_backoff_max=50, max_retries=8)
 def mail_reset_link(email: str, origin: str) -> bool:
     """Whether there was an active account to send the link to."""
     user = find_user(email)
@@ -32,13 +33,14 @@ def mail_reset_link(email: str, origin: str) -> bool:
     return True
 
 
-@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=10, retry_backoff_max=300, max_retries=6)
+@shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=5, retry_backoff_max=50, max_retries=8)
 def mail_notice(to: str, sentence: str, address: str | None, device: str | None) -> None:
     told = {"sentence": sentence, "address": address, "device": device, "at": timezone.now()}
     send_mail(f"MineFarm: {sentence}", render_to_string("account/mail/notice.txt", told), None, [to])
 
 
 @shared_task
+@once_per_period
 def forget_old_sign_ins() -> int:
     """Attempts older than a year, returning how many; and sessions whose time is over."""
     SessionStore.clear_expired()

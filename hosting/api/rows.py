@@ -32,16 +32,17 @@ LATEST_DECIMALS = ("hashrate_ths", "hashrate_avg_ths", "power_w", "temperature_c
 LATEST_KEYS = tuple((key, f"{key}_number" if key in LATEST_DECIMALS else f"latest__{key}") for key in LATEST)
 MINER_OPEN = ("id", "serial_number", "status", "purchase_date", "warranty_expiry", "created_at", "updated_at")
 MINER_STAFF = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
+MINER_OWNER = ("client_id", "client__email")
 MINER_JOINED = (
     *("miner_model_id", "miner_model__name", "miner_model__manufacturer", "site_id", "site__name"),
-    *("client_id", "client__email", "latest__attempted_at"),
+    "latest__attempted_at",
     *(column for _, column in LATEST_KEYS if column.startswith("latest__")),
 )
 
 
-def miner_values(miners: QuerySet[Miner]) -> QuerySet[Miner, Flat]:
+def miner_values(miners: QuerySet[Miner], *, staff: bool) -> QuerySet[Miner, Flat]:
     numbers = {f"{key}_number": Cast(f"latest__{key}", FloatField()) for key in LATEST_DECIMALS}
-    columns = (*MINER_OPEN, *MINER_STAFF, *MINER_JOINED)
+    columns = (*MINER_OPEN, *MINER_JOINED, *((*MINER_STAFF, *MINER_OWNER) if staff else ()))
     flat: QuerySet[Miner, Flat] = miners.values(*columns, **numbers)
     return flat
 
@@ -66,9 +67,9 @@ SITE_OPEN = ("id", "name", "location")
 SITE_STAFF = ("total_miners", "active_miners", "created_at")
 
 
-def site_values(sites: QuerySet[Site]) -> QuerySet[Site, Flat]:
-    columns = (*SITE_OPEN, *SITE_STAFF)
-    flat: QuerySet[Site, Flat] = sites.values(*columns, capacity_number=Cast("capacity_mw", FloatField()))
+def site_values(sites: QuerySet[Site], *, staff: bool) -> QuerySet[Site, Flat]:
+    numbers = {"capacity_number": Cast("capacity_mw", FloatField())} if staff else {}
+    flat: QuerySet[Site, Flat] = sites.values(*SITE_OPEN, *(SITE_STAFF if staff else ()), **numbers)
     return flat
 
 

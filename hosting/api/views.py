@@ -96,7 +96,7 @@ class SiteView(ResourceView):
         return Site.objects.for_user(actor(self.request))
 
     def values(self, queryset: QuerySet[Site]) -> QuerySet[Site, rows.Flat]:
-        return rows.site_values(queryset)
+        return rows.site_values(queryset, staff=actor(self.request).is_staff)
 
     def row(self, flat: rows.Flat) -> dict[str, Any]:
         return rows.site_row(flat, staff=actor(self.request).is_staff)
@@ -128,7 +128,7 @@ class MinerView(ResourceView):
         return Miner.objects.for_user(actor(self.request))
 
     def values(self, queryset: QuerySet[Miner]) -> QuerySet[Miner, rows.Flat]:
-        return rows.miner_values(queryset)
+        return rows.miner_values(queryset, staff=actor(self.request).is_staff)
 
     def row(self, flat: rows.Flat) -> dict[str, Any]:
         return rows.miner_row(flat, staff=actor(self.request).is_staff)

@@ -185,7 +185,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Webhooks",
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
-        *("Users", "Sign-ins", "Sessions", "Beat schedule", "Scheduler locks"),
+        *("Users", "Sign-ins", "Sessions", "API tokens", "Beat schedule", "Scheduler locks"),
         *("Events", "Endpoints", "Deliveries", "Job runs"),
     }
 

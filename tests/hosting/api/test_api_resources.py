@@ -82,14 +82,16 @@ def test_a_guest_sees_empty_lists(api, guest, miner_a, resource):
 @pytest.mark.parametrize("path", ["", "sites/", "models/", "miners/", "telemetry/", "miners/1/", "miners/1/telemetry/"])
 def test_somebody_who_has_not_signed_in_is_told_how(api, db, path):
     response = api(None).get(f"/api/v1/{path}")
-    assert response.status_code == 403
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="MineFarm API"'
     assert response.json()["error"]["code"] == "not_authenticated"
     assert "/accounts/login/" in response.json()["error"]["message"]
 
 
 def test_the_root_lists_the_resources(api, guest):
     found = api(guest).get("/api/v1/").json()
-    assert set(found) == {"sites", "models", "miners", "telemetry", "endpoints", "deliveries", "schema", "docs"}
+    resources = {"sites", "models", "miners", "telemetry", "endpoints", "deliveries", "tokens"}
+    assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"
 
 

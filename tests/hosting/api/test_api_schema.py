@@ -64,6 +64,8 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/sites/{id}/",
         "/api/v1/sites/{id}/telemetry/",
         "/api/v1/telemetry/",
+        "/api/v1/tokens/",
+        "/api/v1/tokens/{id}/",
     }
 
 
