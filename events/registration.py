@@ -8,6 +8,7 @@ from django.db import transaction
 
 from events.catalogue import CATALOGUE
 from events.models import EventEndpoint
+from minefarm.lib.rls import aside
 
 TEST = "webhook.test"
 DESCRIPTION_LENGTH = 200
@@ -40,6 +41,7 @@ def known_types(event_types: Iterable[str]) -> list[str]:
     return wanted
 
 
+@aside()
 @transaction.atomic
 def change_endpoint(
     endpoint: EventEndpoint, *, description: str | None = None, event_types: Iterable[str] | None = None

@@ -192,7 +192,7 @@ def rotate_secret(request: HttpRequest, pk: int) -> HttpResponse:
 def delete_endpoint(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     if request.method == "POST":
-        endpoint.delete()
+        endpoints.delete_endpoint(endpoint, by=person(request).pk)
         messages.success(request, f"Deleted {endpoint.target}. Nothing is sent there any more.")
         return redirect("events:endpoints")
     waiting = endpoint.deliveries.filter(status=OutboxStatus.PENDING).count()

@@ -18,11 +18,14 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import actor
 from accounts.middleware import limits_of
 from accounts.models import LoginRecord
+from accounts.rls import outside_the_wall
 from accounts.second_factor import must_have_one
 from accounts.signins.places import location_of
 from minefarm.lib.browsers import device_name
 
 SHOWN_SIGN_INS = 20
+
+OWN = "one's own sign-ins and sessions, each query by the person who is signed in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Line:
     is_this_one: bool
 
 
+@outside_the_wall(OWN)
 @login_required
 @require_safe
 def security(request: HttpRequest) -> HttpResponse:
@@ -84,6 +88,7 @@ def over(session: UserSession) -> bool:
     return bool(idle > timedelta(seconds=idle_s) or age > timedelta(seconds=whole_s))
 
 
+@outside_the_wall(OWN)
 @login_required
 @require_POST
 def end_session(request: HttpRequest, pk: int) -> HttpResponse:
@@ -95,6 +100,7 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("account_security")
 
 
+@outside_the_wall(OWN)
 @login_required
 @require_POST
 def end_others(request: HttpRequest) -> HttpResponse:

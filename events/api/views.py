@@ -167,7 +167,7 @@ class EndpointView(EndpointsOwnView):
     @described(responses={204: None}, summary="Delete an endpoint with its deliveries")
     @transaction.atomic
     def destroy(self, request: Request, pk: int) -> Response:
-        self.changeable("delete").delete()
+        endpoints.delete_endpoint(self.changeable("delete"), by=self.person.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @described(

@@ -33,15 +33,19 @@ class Person(Protocol):
     def has_perm(self, perm: str, /) -> bool: ...
 
 
+SEALED = ("secret", "previous_secret")
+
+
 class EndpointQuerySet(models.QuerySet["EventEndpoint"]):
     def for_user(self, user: Person) -> "EndpointQuerySet":
-        """Staff who may view endpoints see all, others their own, and who may have none sees none."""
+        """Staff who may view endpoints see all, others their own, and who may have none sees none; never the secrets."""
         if user.is_staff and user.has_perm("events.view_eventendpoint"):
-            return self
+            return self.defer(*SEALED)
         return self.owned_by(user.pk) if user.has_perm("events.own_eventendpoint") else self.none()
 
     def owned_by(self, owner_id: UUID) -> "EndpointQuerySet":
-        return self.filter(owner_id=owner_id)
+        """This person's; the secrets stay in the database, which does not give them to customers' requests."""
+        return self.filter(owner_id=owner_id).defer(*SEALED)
 
 
 class EventEndpoint(models.Model):

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -157,7 +158,7 @@ def claim(kind: EndpointKind) -> Claimed:
 
 def record(holder: str, delivery: EventDelivery, answer: Answer) -> None:
     """Write the answer down, if the delivery is still ours, and what it says of the endpoint."""
-    values = {
+    values: dict[str, Any] = {
         "id": delivery.pk,
         "holder": holder,
         "attempts": delivery.attempts,
@@ -178,7 +179,7 @@ def record(holder: str, delivery: EventDelivery, answer: Answer) -> None:
         cursor.execute(FAIL, values | {"error": error, "most": MAX_ATTEMPTS, "wait_s": wait_s})
         row = cursor.fetchone()
         if row and row[1] == "pending":
-            about = {"endpoint": endpoint.pk, "aggregate": delivery.aggregate_key, "id": delivery.pk}
+            about: dict[str, Any] = {"endpoint": endpoint.pk, "aggregate": delivery.aggregate_key, "id": delivery.pk}
             cursor.execute(PARK, about | {"until": row[0]})
         cursor.execute(
             ENDPOINT_ILL,

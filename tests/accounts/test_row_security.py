@@ -39,8 +39,6 @@ STAFF = f"staff's own; {NO_GRANT}"
 WITHOUT_POLICY = {
     "account_emailaddress": NO_GRANT,
     "django_admin_log": STAFF,
-    "event_endpoints": NO_GRANT,
-    "outbox_events": NO_GRANT,
 }
 # What the role may read without a policy, and why.
 SHARED = {"miner_models": "the catalogue is the same for everybody"}
