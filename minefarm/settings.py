@@ -344,6 +344,7 @@ OUTBOX_BACKOFF_S = env.list("OUTBOX_BACKOFF_S", cast=float, default=list(SCHEDUL
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 WEBHOOK_DISABLE_AFTER_DAYS = env.int("WEBHOOK_DISABLE_AFTER_DAYS", default=5)
 EVENTS_STREAM_MAXLEN = env.int("EVENTS_STREAM_MAXLEN", default=100_000)
+WEBHOOK_ALLOWED_TARGETS = env.list("WEBHOOK_ALLOWED_TARGETS", default=[])
 ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
