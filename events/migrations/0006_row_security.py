@@ -9,6 +9,10 @@ class Migration(migrations.Migration):
     dependencies = [("events", "0005_delivery_upkeep")]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='eventendpoint',
+            options={'base_manager_name': 'objects', 'verbose_name': 'endpoint'},
+        ),
         portal_role(),
         protect("event_endpoints", using="owner_id = {me}", hide=["secret", "previous_secret"]),
         protect("event_deliveries", using="endpoint_id = ANY(ARRAY(SELECT id FROM event_endpoints))"),

@@ -1,6 +1,6 @@
 """Where events are sent: endpoints of people and, per event and endpoint, one delivery."""
 
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -38,14 +38,20 @@ SEALED = ("secret", "previous_secret")
 
 class EndpointQuerySet(models.QuerySet["EventEndpoint"]):
     def for_user(self, user: Person) -> "EndpointQuerySet":
-        """Staff who may view endpoints see all, others their own, and who may have none sees none; never the secrets."""
+        """Staff who may view endpoints see all, others their own, and who may have none sees none."""
         if user.is_staff and user.has_perm("events.view_eventendpoint"):
-            return self.defer(*SEALED)
+            return self
         return self.owned_by(user.pk) if user.has_perm("events.own_eventendpoint") else self.none()
 
     def owned_by(self, owner_id: UUID) -> "EndpointQuerySet":
-        """This person's; the secrets stay in the database, which does not give them to customers' requests."""
-        return self.filter(owner_id=owner_id).defer(*SEALED)
+        return self.filter(owner_id=owner_id)
+
+
+class EndpointManager(models.Manager.from_queryset(EndpointQuerySet)):  # type: ignore[misc]  # made at run time
+    """Leaves the sealed secrets in the database, which does not give them to customers' requests, until one is asked for."""
+
+    def get_queryset(self) -> EndpointQuerySet:
+        return cast("EndpointQuerySet", super().get_queryset().defer(*SEALED))
 
 
 class EventEndpoint(models.Model):
@@ -75,10 +81,11 @@ class EventEndpoint(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = EndpointQuerySet.as_manager()
+    objects = EndpointManager()
 
     class Meta:
         db_table = "event_endpoints"
+        base_manager_name = "objects"
         verbose_name = "endpoint"
         indexes = [models.Index(fields=["owner_id"], name="event_endpoints_owner")]
         constraints = [

@@ -95,7 +95,7 @@ def test_a_client_hears_of_their_own_and_staff_of_all(client_a, client_b, guest,
     offline(1, client=client_a)
     offline(2)
     drain()
-    heard = {person: list(end.deliveries.values_list("aggregate_key", flat=True)) for person, end in ends.items()}
+    heard = {person: sorted(end.deliveries.values_list("aggregate_key", flat=True)) for person, end in ends.items()}
     assert heard == {client_a: ["miner:1"], client_b: [], guest: [], operator: ["miner:1", "miner:2"]}
 
 
