@@ -9,9 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -407,3 +410,26 @@ def test_twenty_at_once_where_half_hang_take_one_deadline(settings):
     assert [answer.ok for answer in answers] == [False] * 10 + [True] * 10
     assert max(answer.duration_ms for answer in answers[10:]) < 800
     assert took < 2
+
+
+def test_the_receiver_of_the_guide_works(settings, monkeypatch, capsys):
+    guide = (Path(__file__).parents[2] / "docs/how-to/webhooks.md").read_text()
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    sample = {"__name__": "sample"}
+    exec(guide.split("```python\n")[1].split("```")[0], sample)
+    sample["Receiver"].log_message = lambda *_arguments: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), sample["Receiver"]) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        settings.WEBHOOK_ALLOWED_TARGETS = [f"127.0.0.1:{server.server_port}"]
+        url = f"http://127.0.0.1:{server.server_port}/"
+        earlier = replace(EVENT, id="msg_0", sequence=2)
+        told = [
+            send(url, secrets=[SECRET], event=event, timeout_s=TIMEOUT_S).status for event in (EVENT, EVENT, earlier)
+        ]
+        forged = send(url, secrets=["whsec_" + "A" * 32], event=replace(EVENT, id="msg_2"), timeout_s=TIMEOUT_S)
+        server.shutdown()
+        thread.join()
+    assert (told, forged.status) == ([204, 204, 204], 401)
+    assert capsys.readouterr().out == "miner.offline {'miner_id': 7}\n"
+    assert sample["newest"] == {"miner:7": 3}
