@@ -344,11 +344,11 @@ def certificate(folder, *names: str) -> tuple[str, str]:
 
 
 @contextmanager
-def serving_tls(settings, folder, *names):
+def serving_tls(settings, folder, *names, script=None):
     files = certificate(folder, *names)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*files)
-    with serving(settings, replying(200), tls) as server:
+    with serving(settings, script or replying(200), tls) as server:
         tls.sni_callback = lambda _socket, name, _context: server.names.append(name)
         yield server, files[0]
 
@@ -383,6 +383,32 @@ def test_a_trusted_certificate_is_judged_by_the_name_not_by_the_address(settings
         other = post(server, scheme="https", host="other.example.com", lookup=to_loopback)
     assert "CERTIFICATE_VERIFY_FAILED" in other.error
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("reset", [True, False])
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"])
+def test_tls_that_breaks_off_is_an_answer(settings, tmp_path, trusting, said, reset):
+    def abort(connection):
+        connection.sendall(said)
+        time.sleep(0.05)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with serving_tls(settings, tmp_path, NAME, script=abort) as (server, path):
+        trusting(path)
+        answer = post(server, scheme="https", host=NAME, lookup=to_loopback)
+    assert (answer.ok, answer.status) == (False, 200 if said else None)
+    assert answer.error.startswith("the connection failed: ")
+
+
+def test_a_receiver_that_reads_nothing_is_an_answer(settings):
+    large = replace(EVENT, data={"text": "a" * 20_000_000})
+    silent = socket.create_server(("127.0.0.1", 0))
+    settings.WEBHOOK_ALLOWED_TARGETS = [f"127.0.0.1:{silent.getsockname()[1]}"]
+    with silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        answer = send(url, secrets=[SECRET], event=large, timeout_s=0.5)
+    assert answer.error == "no complete answer within 0.5 s"
 
 
 def test_proxies_of_the_environment_are_ignored(settings, monkeypatch):
