@@ -22,6 +22,7 @@ from events.models import EndpointKind, EventDelivery, EventEndpoint
 from events.sinks import mail, stream
 from events.sinks.endpoints import disable, live_secrets
 from events.sinks.webhook import Answer, Envelope, send_async
+from minefarm.lib.sealing import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -206,20 +207,27 @@ def _jitter() -> float:
 
 
 def _post(deliveries: Sequence[EventDelivery]) -> list[Answer]:
-    async def all_of_them() -> list[Answer]:
-        posts = [
-            send_async(
-                delivery.endpoint.target,
-                secrets=secrets[delivery.endpoint_id],
-                event=envelope(delivery),
-                timeout_s=TIMEOUT_S,
+    async def one(delivery: EventDelivery) -> Answer:
+        secrets = keys[delivery.endpoint_id]
+        if secrets is None:
+            return mail.failed(
+                "the secret cannot be read: rotate it, or restore SECRET_KEY_FALLBACKS", time.monotonic()
             )
-            for delivery in deliveries
-        ]
-        return list(await asyncio.gather(*posts))
+        target, event = delivery.endpoint.target, envelope(delivery)
+        return await send_async(target, secrets=secrets, event=event, timeout_s=TIMEOUT_S)
 
-    secrets = {delivery.endpoint_id: live_secrets(delivery.endpoint) for delivery in deliveries}
+    async def all_of_them() -> list[Answer]:
+        return list(await asyncio.gather(*(one(delivery) for delivery in deliveries)))
+
+    keys = {delivery.endpoint_id: _secrets(delivery.endpoint) for delivery in deliveries}
     return asyncio.run(all_of_them())
+
+
+def _secrets(endpoint: EventEndpoint) -> list[str] | None:
+    try:
+        return live_secrets(endpoint)
+    except Unreadable:
+        return None
 
 
 def _mail(deliveries: Sequence[EventDelivery]) -> list[Answer]:

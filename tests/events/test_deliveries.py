@@ -301,6 +301,16 @@ def test_a_secret_is_not_stored_in_the_clear(operator, hook):
     assert secret not in EventEndpoint.objects.get(pk=endpoint.pk).secret
 
 
+def test_a_secret_that_cannot_be_read_fails_its_own_delivery_alone(operator, hook):
+    lost, _ = registered(operator, hook)
+    well, _ = registered(operator, hook)
+    EventEndpoint.objects.filter(pk=lost.pk).update(secret="sealed by a key that is gone")
+    offline(1)
+    drain()
+    assert (states(lost), states(well)) == (["pending"], ["processed"])
+    assert "SECRET_KEY_FALLBACKS" in lost.deliveries.get().last_error
+
+
 def test_a_claim_looks_at_little_whatever_waits_at_a_dead_endpoint(operator, client_a, hook):
     """A bound on pages read, with 20,000 deliveries waiting, held, blocked and due."""
     dead, _ = registered(operator, hook)
