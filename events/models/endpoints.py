@@ -1,6 +1,6 @@
 """Where events are sent: endpoints of people and, per event and endpoint, one delivery."""
 
-from typing import Protocol, cast
+from typing import Protocol
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -47,11 +47,17 @@ class EndpointQuerySet(models.QuerySet["EventEndpoint"]):
         return self.filter(owner_id=owner_id)
 
 
-class EndpointManager(models.Manager.from_queryset(EndpointQuerySet)):  # type: ignore[misc]  # made at run time
+class EndpointManager(models.Manager["EventEndpoint"]):
     """Leaves the sealed secrets in the database, which does not give them to customers' requests, until one is asked for."""
 
     def get_queryset(self) -> EndpointQuerySet:
-        return cast("EndpointQuerySet", super().get_queryset().defer(*SEALED))
+        return EndpointQuerySet(self.model, using=self._db).defer(*SEALED)
+
+    def for_user(self, user: Person) -> EndpointQuerySet:
+        return self.get_queryset().for_user(user)
+
+    def owned_by(self, owner_id: UUID) -> EndpointQuerySet:
+        return self.get_queryset().owned_by(owner_id)
 
 
 class EventEndpoint(models.Model):
