@@ -54,7 +54,7 @@ TABLE: dict[str, str] = {
     "curtailment:approve": "oa",
     "curtailment:execute": "oa",
     "curtailment:stop": "oau",
-    "curtailment:override": "o",
+    "curtailment:override": "oa",
     # customers and money
     "lead:view": "oau",
     "lead:add": "oau",

@@ -11,13 +11,15 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
+from django.utils import timezone
 from hypothesis import given, strategies as st
 
 from accounts import sessions
 from accounts.expiry import covered_until, warnings_due
-from accounts.models import User, UserAccess
+from accounts.models import LoginRecord, Outcome, User, UserAccess
 from accounts.services import disable_user, enable_user, grant_access, revoke_access
 from accounts.tasks import watch_access
+from accounts.tokens import make_token
 from events import dispatch
 from events.models import OutboxEvent
 from minefarm.lib.clock import database_now
@@ -134,6 +136,50 @@ def test_the_same_by_the_api(client, client_a, grant, miner_a):
     answer = client.get("/api/v1/miners/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "access_ended")
     assert client.get("/api/v1/miners/").json()["error"]["code"] == "not_authenticated"
+
+
+def ask_by_token(secret: str) -> int:
+    return Client().get("/api/v1/miners/", headers={"Authorization": f"Bearer {secret}"}).status_code
+
+
+@pytest.fixture
+def secret(client_a) -> str:
+    token_for = timezone.now() + 30 * DAY
+    return make_token(name="reader", scopes=["read"], expires_at=token_for, by=client_a)[1]
+
+
+def test_the_same_by_a_token(client_a, grant, miner_a, secret):
+    given = grant(client_a, -HOUR, HOUR)
+    assert ask_by_token(secret) == 200
+    UserAccess.objects.filter(pk=given.pk).update(access_end_date=Now())
+    assert ask_by_token(secret) == 401
+
+
+OUT = {
+    "not yet": {"start": HOUR, "end": None},
+    "expired": {"start": None, "end": -HOUR},
+    "revoked": {"start": None, "end": None, "revoked_at": datetime(2026, 1, 1, tzinfo=UTC)},
+    "disabled": None,
+}
+
+
+@pytest.mark.parametrize("how", OUT)
+def test_every_door_is_shut(client, client_a, grant, miner_a, secret, how):
+    client.force_login(client_a)
+    by_api = Client()
+    by_api.force_login(client_a)
+    if OUT[how] is None:
+        User.objects.filter(pk=client_a.pk).update(status="DISABLED")
+    else:
+        grant(client_a, **OUT[how])
+    page = client.get("/miners/")
+    assert page.status_code in {302, 403}
+    assert "A-0001" not in page.text
+    assert by_api.get("/api/v1/miners/").status_code in {401, 403}
+    assert ask_by_token(secret) == 401
+    Client().post("/accounts/login/", {"login": client_a.email, "password": "correct horse battery"})
+    outcome = LoginRecord.objects.latest("id").outcome
+    assert outcome == (Outcome.DISABLED if how == "disabled" else Outcome.EXPIRED_ACCESS)
 
 
 def test_a_page_that_refreshes_itself_is_loaded_anew_to_hear_of_it(client, client_a, grant):

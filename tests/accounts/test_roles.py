@@ -26,7 +26,7 @@ REVIEWED = {
     "curtailment:plan": STAFF,
     "curtailment:approve": HIGH,
     "curtailment:execute": HIGH,
-    "curtailment:override": {"owner"},
+    "curtailment:override": HIGH,
     "invoice:view": {"owner", "admin", "client"},
     "invoice:issue": HIGH,
     "endpoint:add": {"owner", "admin", "user", "client"},
