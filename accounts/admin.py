@@ -12,13 +12,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm
 
 import accounts.signins.admin  # noqa: F401  the trail and the sessions
-from accounts import token_admin  # noqa: F401  registers its page
+from accounts import services, token_admin  # noqa: F401  register their pages
 from accounts.access import actor
 from accounts.forms import ChangeAccountForm, NewAccountForm
-from accounts.models import User, UserStatus
-from accounts.roles import Role
+from accounts.models import User, UserAccess, UserStatus
+from accounts.person_admin import GrantInline, save_grants
+from accounts.roles import Role, may_manage
 from accounts.signins.views import the_one_door
-from minefarm.lib.records import FarmAdmin, column
+from accounts.sites import site_choices
+from minefarm.lib.records import UNKNOWN, FarmAdmin, column
 
 admin.site.login = the_one_door  # type: ignore[method-assign,assignment]  # the admin has no sign-in form of its own
 admin.site.unregister(Group)  # roles are a table in accounts/roles.py
@@ -49,10 +51,18 @@ class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic i
     readonly_fields = ("last_login", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
-        ("What they may do", {"fields": ("role", "status", "role_id")}),
+        ("What they may do", {"fields": ("role", "status", "sites", "role_id")}),
         ("Dates", {"fields": ("last_login", "created_at", "updated_at")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "role", "status", "password1", "password2")}),)
+
+    inlines = (GrantInline,)
+
+    @column("limited to sites")
+    def sites(self, user: User) -> str:
+        """For those who may look at the person and change nothing."""
+        names = dict(site_choices())
+        return ", ".join(names.get(site_id, str(site_id)) for site_id in sorted(user.site_ids or ())) or UNKNOWN
 
     @column("role", ordering="role", label=ROLE_LABELS)
     def role_label(self, user: User) -> tuple[str, str]:
@@ -67,14 +77,41 @@ class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic i
         form.actor = actor(request)
         return form
 
+    def get_inlines(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return self.inlines if obj is not None else ()
+
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "role" and actor(request).role != Role.OWNER:
-            kwargs["choices"] = [choice for choice in Role.choices if choice[0] != Role.OWNER]
+        if db_field.name == "role":
+            giver = actor(request).role
+            kwargs["choices"] = [choice for choice in Role.choices if may_manage(giver, choice[0])]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Each kind of change through its own verb, so that the admin is held to what everybody is held to."""
+        by = actor(request)
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        plain = [name for name in form.changed_data if name in {"email", "name", "role_id"}]
+        if plain:
+            obj.save(update_fields=[*plain, "updated_at"])
+        if "status" in form.changed_data:
+            verb = services.enable_user if obj.status == UserStatus.ACTIVE else services.disable_user
+            verb(obj, by=by)
+        if "role" in form.changed_data:
+            services.change_role(obj, Role(obj.role), by=by)
+        if "sites" in form.changed_data:
+            services.limit_to_sites(obj, form.cleaned_data["sites"], by=by)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is UserAccess:
+            save_grants(formset, by=actor(request))
+        else:
+            super().save_formset(request, form, formset, change)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """An owner's account, password included, is changed by owners alone."""
-        if obj is not None and obj.role == Role.OWNER and actor(request).role != Role.OWNER:
+        if obj is not None and not may_manage(actor(request).role, obj.role):
             return False
         return super().has_change_permission(request, obj)
 

@@ -15,12 +15,23 @@ class AccountsConfig(AppConfig):
         from accounts.signins import signals, tasks  # noqa: F401  receivers, and tasks that workers must know
 
         import_module("accounts.api.authentication")  # tells the schema about tokens
+        import_module("accounts.expiry")  # mails what the outbox tells it
         register_lookup(endpoint_owners)
 
 
 def endpoint_owners(ids: Iterable[UUID]) -> Mapping[UUID, Owner]:
-    """People behind endpoints, for the events app below."""
+    """People behind endpoints, for the events app below: those without access hear of nothing, those limited to sites of nothing
+    that is the farm's own."""
     from accounts.models import User
 
-    people = User.objects.filter(pk__in=ids)
-    return {p.pk: Owner(p.pk, p.email, str(p), is_active=p.is_active, is_staff=p.is_staff) for p in people}
+    people = User.objects.with_standing().filter(pk__in=ids)
+    return {
+        p.pk: Owner(
+            p.pk,
+            p.email,
+            str(p),
+            is_active=p.is_active and p.has_access,
+            is_staff=p.is_staff and p.site_ids is None,
+        )
+        for p in people
+    }

@@ -1,14 +1,17 @@
 """What each role may do, as one table of `resource:action`.
 
-A resource is a model's name in lower case, an action one of view, add, change, delete, or a verb of that resource: `own` is
-to have some of one's own, whatever else one may see. Staff roles reach the admin; a client or guest never does, and sees only
-what `for_user()` gives.
+A resource is a model's name in lower case or a thing of the trade; an action is one of view, add, change, delete, or a verb of
+that resource: `own` is to have some of one's own, whatever else one may see. Staff roles reach the admin; a client or guest
+never does. Which rows somebody sees is not said here but by `for_user()`: clients see what is theirs; guests, and staff of
+role user, may be limited to sites.
 """
 
 from django.db import models
 
 
 class Role(models.TextChoices):
+    """Highest first: nobody makes, changes or invites anybody above themselves."""
+
     OWNER = "owner"
     ADMIN = "admin"
     USER = "user"
@@ -17,31 +20,108 @@ class Role(models.TextChoices):
 
 
 STAFF_ROLES = frozenset({Role.OWNER, Role.ADMIN, Role.USER})
+VIEWABLE_ROLES = frozenset({Role.CLIENT, Role.GUEST})
+# For whom rows of user_sites count. A guest without a row sees no site, staff of role user see all.
+LIMITABLE_ROLES = frozenset({Role.USER, Role.GUEST})
 
-EVERYTHING = "*"
-
-PERMISSIONS: dict[Role, frozenset[str]] = {
-    Role.OWNER: frozenset({EVERYTHING}),
-    Role.ADMIN: frozenset({EVERYTHING}),
-    Role.USER: frozenset(
-        {
-            "site:view",
-            "minermodel:view",
-            "miner:view",
-            "miner:add",
-            "miner:change",
-            "minerlatest:view",
-            "telemetrysweep:view",
-            "operationlog:view",
-            "eventendpoint:own",
-        }
-    ),
-    Role.CLIENT: frozenset({"eventendpoint:own"}),
-    Role.GUEST: frozenset(),
+# Who may: o owner, a admin, u user, c client, g guest. What stands in no line is for owners and admins.
+TABLE: dict[str, str] = {
+    # the farm
+    "site:view": "oaucg",
+    "site:add": "oa",
+    "site:change": "oa",
+    "site:delete": "oa",
+    "minermodel:view": "oaucg",
+    "minermodel:add": "oa",
+    "minermodel:change": "oa",
+    "minermodel:delete": "oa",
+    "miner:view": "oaucg",
+    "miner:add": "oau",
+    "miner:change": "oau",
+    "miner:delete": "oa",
+    "miner:command": "oau",
+    # what is measured and done
+    "telemetry:view": "oaucg",
+    "telemetry:export": "oauc",
+    "minerlatest:view": "oaucg",
+    "telemetrysweep:view": "oau",
+    "operationlog:view": "oaucg",
+    "alert:view": "oauc",
+    "alert:acknowledge": "oau",
+    # curtailment: who plans need not be who approves
+    "curtailment:view": "oauc",
+    "curtailment:plan": "oau",
+    "curtailment:approve": "oa",
+    "curtailment:execute": "oa",
+    "curtailment:stop": "oau",
+    "curtailment:override": "oa",
+    # customers and money
+    "lead:view": "oau",
+    "lead:add": "oau",
+    "lead:change": "oau",
+    "lead:delete": "oa",
+    "deal:view": "oau",
+    "deal:add": "oau",
+    "deal:change": "oau",
+    "deal:delete": "oa",
+    "invoice:view": "oac",
+    "invoice:add": "oa",
+    "invoice:change": "oa",
+    "invoice:issue": "oa",
+    "invoice:void": "oa",
+    "payment:view": "oac",
+    "payment:add": "oa",
+    # events
+    "endpoint:view": "oauc",
+    "endpoint:add": "oauc",
+    "endpoint:change": "oauc",
+    "endpoint:delete": "oauc",
+    "eventendpoint:own": "oauc",
+    "outboxevent:view": "oa",
+    "outboxevent:replay": "oa",
+    "outboxevent:cancel": "oa",
+    # programs that act for somebody
+    "token:view": "oaucg",
+    "token:add": "oaucg",
+    "token:revoke": "oaucg",
+    # people; owners are above admins, see may_manage()
+    "user:view": "oa",
+    "user:add": "oa",
+    "user:change": "oa",
+    "user:delete": "",
+    "user:disable": "oa",
+    "user:invite": "oa",
+    "user:viewas": "oa",
+    "user:makeowner": "o",
+    "useraccess:view": "oa",
+    "useraccess:add": "oa",
+    "useraccess:change": "oa",
+    "useraccess:delete": "",
+    "invitation:view": "oa",
+    "invitation:add": "oa",
+    "invitation:change": "oa",
+    "invitation:delete": "",
+    "impersonation:view": "oa",
 }
+LETTERS = {Role.OWNER: "o", Role.ADMIN: "a", Role.USER: "u", Role.CLIENT: "c", Role.GUEST: "g"}
+UNNAMED = "oa"
+RANKS = {role.value: rank for rank, role in enumerate(reversed(Role))}
 
 
 def allows(role: str, resource: str, action: str) -> bool:
     """Whether the role may do the action on the resource; unknown roles may do nothing."""
-    granted = PERMISSIONS.get(Role(role), frozenset()) if role in Role.values else frozenset()
-    return EVERYTHING in granted or f"{resource}:{action}" in granted
+    return role in Role.values and LETTERS[Role(role)] in TABLE.get(f"{resource}:{action}", UNNAMED)
+
+
+def may_manage(manager: str, role: str) -> bool:
+    """Whether somebody of the first role may change, disable, invite or grant access to somebody of the second."""
+    if role not in RANKS or not allows(manager, "user", "change"):
+        return False
+    if role == Role.OWNER:
+        return allows(manager, "user", "makeowner")
+    return RANKS[role] <= RANKS[manager]
+
+
+def manageable_by(manager: str) -> list[Role]:
+    """Roles that somebody of this role may give and take."""
+    return [role for role in Role if may_manage(manager, role)]

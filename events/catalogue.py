@@ -97,6 +97,16 @@ CATALOGUE: dict[str, EventType] = {
     event.name: event
     for event in (
         EventType(
+            "access.expiring",
+            "somebody's access to the farm ends within a week, and again within a day",
+            {
+                "user_id": {"type": "string", "format": "uuid", "description": "the person"},
+                "ends_at": {"type": "string", "format": "date-time", "description": "first moment without access"},
+                "days": {"type": "integer", "description": "7 or 1"},
+            },
+            {"user_id": "019364f2-7a1c-7c3e-9a57-2f6d1f0c8e11", "ends_at": "2026-11-30T12:00:00+00:00", "days": 7},
+        ),
+        EventType(
             "miner.offline",
             "no good reading of a machine for five minutes",
             MINER | {"error": {"type": "string", "description": "why the last attempt failed, e.g. `timeout`"}},

@@ -58,6 +58,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },
+    # Sessions end with the access of their people; those whose access ends soon are told.
+    "access": {
+        "task": "accounts.tasks.watch_access",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
+    },
 }
 
 BEAT_SCHEDULE = register(JOBS)  # as Celery takes it

@@ -7,6 +7,8 @@ docs/reference/settings.md lists the variables.
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from events.backoff import SCHEDULE_S
 from minefarm.env import development_secret, env, env_secret, refuse_unsafe_production
 
@@ -78,6 +80,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.timed_access.AccessWindow",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -153,7 +156,7 @@ SESSION_COOKIE_AGE = max(SESSION_STAFF_MAX_S, SESSION_CLIENT_MAX_S)
 # --- people: sign-in by e-mail, no self-registration ------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mail is unique by an index on lower(email), which is stricter than asked
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.backends.FarmBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]  # cost 12
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -163,6 +166,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.signins.hashing.SensibleLength"},
 ]
 PASSWORD_RESET_TIMEOUT = 3600
+# People whom nobody ever gave a stretch of access (user_access): allow or deny. Owners always have access.
+ACCESS_WITHOUT_GRANT = env.str("ACCESS_WITHOUT_GRANT", default="allow")
+if ACCESS_WITHOUT_GRANT not in {"allow", "deny"}:
+    raise ImproperlyConfigured(f"ACCESS_WITHOUT_GRANT is {ACCESS_WITHOUT_GRANT!r}: set it to allow or deny.")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"

@@ -7,6 +7,7 @@ pytestmark = pytest.mark.django_db
 
 COLUMNS = {
     "users": "id email password_hash role name role_id status created_at updated_at",
+    "user_access": "id user_id access_start_date access_end_date granted_by created_at",
     "login_records": "id email success login_time ip_address location",
     "hosting_sites": "id name location capacity_mw total_miners active_miners created_at",
     "miner_models": "id name manufacturer hashrate power_consumption efficiency release_date msrp",
@@ -20,7 +21,7 @@ COLUMNS = {
 INDEXES = (
     "idx_users_email idx_users_role idx_hosting_sites_name idx_miner_models_name idx_hosting_miners_serial"
     " idx_hosting_miners_site idx_hosting_miners_status idx_hosting_miners_client idx_telemetry_recorded"
-    " idx_operation_log_miner idx_operation_log_time idx_outbox_status idx_outbox_type"
+    " idx_user_access_user idx_user_access_dates idx_operation_log_miner idx_operation_log_time idx_outbox_status idx_outbox_type"
 )
 
 

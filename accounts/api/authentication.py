@@ -76,7 +76,7 @@ def _refuse_unusable(token: ApiToken, address: str | None) -> None:
     if token.state != "active":
         raise AuthenticationFailed(f"This token is {token.state}: make another one under API tokens.")
     owner: User = token.user
-    if not owner.is_active or not getattr(owner, "has_access", True):
+    if not (owner.is_active and owner.has_access):
         raise AuthenticationFailed("The token's owner has no access. Ask an administrator of the farm.")
     if not token.is_allowed_from(address):
         raise AuthenticationFailed("This token may not be used from this address.")

@@ -28,7 +28,7 @@ DROP FUNCTION keep_login_records();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ('accounts', '0002_user_access'),
     ]
 
     operations = [

@@ -1,14 +1,21 @@
 """People: one account per e-mail address, one role each."""
 
 import uuid
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import salted_hmac
 
-from accounts.roles import EVERYTHING, PERMISSIONS, STAFF_ROLES, Role, allows
+from accounts.models.grants import SiteLimit, UserAccess
+from accounts.roles import LETTERS, LIMITABLE_ROLES, STAFF_ROLES, UNNAMED, Role, allows
 
 
 class UserStatus(models.TextChoices):
@@ -16,7 +23,52 @@ class UserStatus(models.TextChoices):
     DISABLED = "DISABLED"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What rows beside the person say: whether there is any grant, whether one holds now, and the sites of their limits."""
+
+    has_grant: bool = False
+    in_window: bool = False
+    limits: frozenset[int] = frozenset()
+
+
+STANDING = ("standing_has_grant", "standing_in_window", "standing_limits")
+
+
+class UserRows(models.QuerySet["User"]):
+    def with_standing(self) -> Self:
+        """People together with what decides about their access, in one query."""
+        grants = UserAccess.objects.filter(user=OuterRef("pk"))
+        return self.annotate(
+            standing_has_grant=Exists(grants),
+            standing_in_window=Exists(grants.effective()),
+            standing_limits=ArraySubquery(SiteLimit.objects.filter(user=OuterRef("pk")).values("site_id")),
+        )
+
+    def active_owners(self) -> Self:
+        return self.filter(role=Role.OWNER, status=UserStatus.ACTIVE)
+
+    def shut_out(self) -> Self:
+        """People who may not come in now: disabled, or without access by the database's clock."""
+        without = Q(standing_in_window=False)
+        if settings.ACCESS_WITHOUT_GRANT != "deny":
+            without &= Q(standing_has_grant=True)
+        return self.with_standing().filter(Q(status=UserStatus.DISABLED) | without & ~Q(role=Role.OWNER))
+
+
 class UserAccounts(BaseUserManager["User"]):
+    def get_queryset(self) -> UserRows:
+        return UserRows(self.model, using=self._db)
+
+    def with_standing(self) -> UserRows:
+        return self.get_queryset().with_standing()
+
+    def active_owners(self) -> UserRows:
+        return self.get_queryset().active_owners()
+
+    def shut_out(self) -> UserRows:
+        return self.get_queryset().shut_out()
+
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email__iexact=username)
 
@@ -84,12 +136,53 @@ class User(AbstractBaseUser):
 
     @property
     def is_superuser(self) -> bool:
-        return EVERYTHING in PERMISSIONS.get(Role(self.role), frozenset())
+        return self.role in Role.values and LETTERS[Role(self.role)] in UNNAMED
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Read once for this object: with the person by the sign-in backend, else by one query."""
+        if STANDING[0] in self.__dict__:
+            found: Iterable[Any] | None = [self.__dict__[name] for name in STANDING]
+        else:
+            found = User.objects.with_standing().filter(pk=self.pk).values_list(*STANDING).first()
+        if found is None:
+            return Standing()
+        has_grant, in_window, limits = found
+        return Standing(has_grant, in_window, frozenset(limits))
+
+    @property
+    def has_access(self) -> bool:
+        """Whether the person may come in at this time. Owners always may; without any grant the setting decides."""
+        if self.role == Role.OWNER or self.standing.in_window:
+            return True
+        return not self.standing.has_grant and settings.ACCESS_WITHOUT_GRANT != "deny"
+
+    @property
+    def site_ids(self) -> frozenset[int] | None:
+        """Sites that the person is limited to; None is no limit. Clients have none: they see what is theirs, anywhere."""
+        if self.role not in LIMITABLE_ROLES:
+            return None
+        return self.standing.limits if self.standing.limits or self.role == Role.GUEST else None
+
+    def reaches(self, site_id: int | None) -> bool:
+        """Whether the site, or with None what is at no site, lies within the person's limits."""
+        return self.site_ids is None or site_id in self.site_ids
+
+    def may(self, permission: str) -> bool:
+        """Answer `resource:action` from the role table, for somebody who is active and has access."""
+        resource, _, action = permission.partition(":")
+        return self.is_active and allows(self.role, resource, action) and self.has_access
+
+    def may_at(self, permission: str, site_id: int | None) -> bool:
+        """The same about one site."""
+        return self.may(permission) and self.reaches(site_id)
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
-        """Answer Django's `app.action_model` from the role table."""
+        """Answer Django's `app.action_model` likewise; an object that stands at a site must be within reach."""
         action, _, resource = perm.partition(".")[2].partition("_")
-        return self.is_active and allows(self.role, resource, action)
+        if not self.may(f"{resource}:{action}"):
+            return False
+        return not hasattr(obj, "site_id") or self.reaches(obj.site_id)
 
     def has_perms(self, perm_list: list[str] | tuple[str, ...], obj: object = None) -> bool:
         return all(self.has_perm(perm, obj) for perm in perm_list)
@@ -100,3 +193,14 @@ class User(AbstractBaseUser):
 
     def get_all_permissions(self, obj: object = None) -> set[str]:
         return set()
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        for name in (*STANDING, "standing"):
+            self.__dict__.pop(name, None)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's seal of a session, with the role in it: a new role, like a new password, ends the person's sessions."""
+        salt = "accounts.models.User.get_session_auth_hash"
+        sealed = f"{self.role}:{self.password}"
+        return salted_hmac(salt, sealed, secret=secret, algorithm="sha256").hexdigest()

@@ -46,7 +46,9 @@ def find_user(email: str) -> User | None:
 
 def why_not(user: User) -> Outcome | None:
     """What keeps a person out whose password is right; asked after the hash, so that it costs no telling time."""
-    return None if user.is_active else Outcome.DISABLED
+    if not user.is_active:
+        return Outcome.DISABLED
+    return None if user.has_access else Outcome.EXPIRED_ACCESS
 
 
 def please_wait(request: HttpRequest, wait_s: int) -> HttpResponse:

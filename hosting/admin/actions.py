@@ -64,6 +64,7 @@ class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in th
     @admin.action(description="Move to a site…", permissions=["change"])
     def move_to_site(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
         form = self._form(SiteForm, request)
+        form.fields["site"].queryset = Site.objects.for_user(actor(request))  # type: ignore[attr-defined]  # a choice of rows
         if not form.is_valid():
             return self._ask(
                 request, queryset, form, action="move_to_site", title="Move machines to a site", verb="Move"

@@ -10,6 +10,7 @@ from import_export.results import Result, RowResult
 from import_export.tmp_storages import CacheStorage
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 
+from accounts.access import actor
 from hosting.admin.resources import FORMATS, MinerResource
 
 
@@ -38,7 +39,9 @@ class MinerImportAdmin(ImportExportModelAdmin):
     tmp_storage_class = PreviewedFile
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return bool(self.has_add_permission(request) and self.has_change_permission(request))
+        """A file may hold machines of any site, so people limited to some do not import."""
+        may = self.has_add_permission(request) and self.has_change_permission(request)
+        return bool(may and actor(request).site_ids is None)
 
     def get_import_data_kwargs(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_import_data_kwargs(**kwargs), "rollback_on_validation_errors": True}

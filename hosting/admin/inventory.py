@@ -21,6 +21,7 @@ from unfold.contrib.filters.admin import (
 from accounts.access import actor
 from hosting import services
 from hosting.admin.actions import MinerActions
+from hosting.admin.filters import SiteFilter
 from hosting.admin.imports import MinerImportAdmin
 from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
 from hosting.states import MinerStatus
@@ -50,7 +51,7 @@ class SiteAdmin(FarmAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
         newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")
-        return Site.objects.annotate(swept_at=Subquery(newest[:1]))
+        return Site.objects.for_user(actor(request)).annotate(swept_at=Subquery(newest[:1]))
 
     def get_view_on_site_url(self, obj: Site | None = None) -> str | None:
         return None if obj is None else reverse("hosting:site", args=[obj.pk])
@@ -133,7 +134,7 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
     )
     list_filter = (
         ("status", ChoicesDropdownFilter),
-        ("site", RelatedDropdownFilter),
+        ("site", SiteFilter),
         ("miner_model", RelatedDropdownFilter),
         ManufacturerFilter,
         ("client", RelatedDropdownFilter),
@@ -161,6 +162,15 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
 
     def get_view_on_site_url(self, obj: Miner | None = None) -> str | None:
         return None if obj is None else reverse("hosting:miner", args=[obj.pk])
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """People limited to sites put machines into those, and into no other."""
+        if db_field.name == "site":
+            kwargs["queryset"] = Site.objects.for_user(actor(request))
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if field is not None and db_field.name == "site":
+            field.required = actor(request).site_ids is not None
+        return field
 
     @column("status", ordering="status", label=STATUS_LABELS)
     def status_label(self, miner: Miner) -> tuple[str, str]:

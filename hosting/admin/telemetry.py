@@ -10,8 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
 
+from accounts.access import actor
+from hosting.admin.filters import SiteFilter
 from hosting.models import MinerLatest, OperationLog
 from hosting.summary import FRESH_FOR
 from minefarm.lib.records import UNKNOWN, GrowingRecordAdmin, RecordAdmin, age_with_moment, column
@@ -39,7 +41,7 @@ class ErrorFilter(DropdownFilter):
 @admin.register(MinerLatest)
 class MinerLatestAdmin(RecordAdmin):
     list_display = ("miner", "site", "health", "hashrate", "power", "temperature", "fans", "seen", "error")
-    list_filter = (ErrorFilter, ("miner__site", RelatedDropdownFilter))
+    list_filter = (ErrorFilter, ("miner__site", SiteFilter))
     list_filter_submit = True
     list_select_related = ("miner__site",)
     search_fields = ("miner__serial_number", "miner__cgminer_ip")
@@ -60,6 +62,9 @@ class MinerLatestAdmin(RecordAdmin):
         "rejected",
         "hardware_errors",
     )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[MinerLatest]":
+        return MinerLatest.objects.for_user(actor(request))
 
     def get_view_on_site_url(self, obj: MinerLatest | None = None) -> str | None:
         return None if obj is None else reverse("hosting:miner", args=[obj.pk])
@@ -109,12 +114,15 @@ class MinerLatestAdmin(RecordAdmin):
 @admin.register(OperationLog)
 class OperationLogAdmin(GrowingRecordAdmin):
     list_display = ("timestamp", "machine", "operation", "details", "who")
-    list_filter = (("timestamp", RangeDateTimeFilter), ("miner__site", RelatedDropdownFilter))
+    list_filter = (("timestamp", RangeDateTimeFilter), ("miner__site", SiteFilter))
     list_filter_submit = True
     list_select_related = ("miner", "performed_by")
     search_fields = ("miner__serial_number", "operation")
     search_help_text = "Serial number or operation"
     ordering = ("-timestamp", "-id")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[OperationLog]":
+        return OperationLog.objects.for_user(actor(request))
 
     @column("machine", ordering="miner__serial_number")
     def machine(self, entry: OperationLog) -> SafeString:

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import models, transaction
 from rest_framework import serializers
 
+from accounts.access import actor
 from accounts.models import User
 from accounts.roles import Role
 from hosting.models import Miner, MinerModel, Site
@@ -190,6 +191,14 @@ class MinerModelWriteSerializer(WriteSerializer):
     )
 
 
+class SiteWithinReach(serializers.PrimaryKeyRelatedField[Site]):
+    """A site that the caller reaches; another one does not exist for them."""
+
+    def get_queryset(self) -> Any:
+        request = self.context.get("request")
+        return Site.objects.for_user(actor(request)) if request else super().get_queryset()
+
+
 class MinerWriteSerializer(WriteSerializer):
     model = Miner
 
@@ -197,7 +206,7 @@ class MinerWriteSerializer(WriteSerializer):
     model_id = serializers.PrimaryKeyRelatedField(
         source="miner_model", queryset=MinerModel.objects.all(), pk_field=ROW_ID, allow_null=True, required=False
     )
-    site_id = serializers.PrimaryKeyRelatedField(
+    site_id = SiteWithinReach(
         source="site", queryset=Site.objects.all(), pk_field=ROW_ID, allow_null=True, required=False
     )
     client_id = serializers.PrimaryKeyRelatedField(
@@ -213,3 +222,10 @@ class MinerWriteSerializer(WriteSerializer):
     cgminer_enabled = serializers.BooleanField(required=False, help_text="Read the machine every minute.")
     purchase_date = serializers.DateField(allow_null=True, required=False)
     warranty_expiry = serializers.DateField(allow_null=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Somebody limited to sites cannot leave a machine where they would not see it."""
+        site = attrs.get("site", self.instance.site if self.instance else None)
+        if site is None and actor(self.context["request"]).site_ids is not None:
+            raise serializers.ValidationError({"site_id": "Name one of your sites."})
+        return attrs

@@ -9,13 +9,11 @@ from django_filters import FilterSet
 from drf_spectacular.utils import extend_schema as spectacular_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.generics import get_object_or_404
-from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from accounts.access import actor
-from accounts.roles import Role
+from accounts.access import RolePermissions, actor
 from hosting.api import rows
 from hosting.api.filters import MinerFilter
 from hosting.api.serializers import (
@@ -33,7 +31,7 @@ from minefarm.lib.parameters import PAGE_PARAMETERS, refuse_unknown_parameters
 class ResourceView(viewsets.GenericViewSet[Any]):
     # The role table says who may, `for_user()` which rows. No docstring: the schema would print it.
 
-    permission_classes = (DjangoModelPermissions,)
+    permission_classes = (RolePermissions,)
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     lookup_value_converter = "int"
     filterset_class: ClassVar[type[FilterSet] | None] = None
@@ -108,8 +106,8 @@ class MinerModelView(ResourceView):
     serializer_class = MinerModelWriteSerializer
 
     def get_queryset(self) -> QuerySet[MinerModel]:
-        user = actor(self.request)
-        return self.queryset.all() if user.is_staff or user.role == Role.CLIENT else self.queryset.none()
+        # A guest without a site sees nothing of the farm.
+        return self.queryset.none() if actor(self.request).site_ids == frozenset() else self.queryset.all()
 
     def values(self, queryset: QuerySet[MinerModel]) -> QuerySet[MinerModel, rows.Flat]:
         return rows.model_values(queryset)

@@ -1,4 +1,5 @@
 from hosting.models.inventory import Miner, MinerModel, Site
+from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
 from hosting.models.telemetry import (
     ClientBucket,
@@ -19,6 +20,7 @@ __all__ = [
     "OperationLog",
     "Site",
     "SiteBucket",
+    "SiteOfLimit",
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",

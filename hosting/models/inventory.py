@@ -20,12 +20,13 @@ MINER_STAFF_COLUMNS = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
 
 class SiteRows(models.QuerySet["Site"]):
     def for_user(self, user: User) -> Self:
-        """Sites the user may know of: staff all, a client those that hold machines of theirs."""
-        if user.is_staff:
-            return self
+        """Sites the user may know of: staff all or their own, a guest their own, a client those that hold machines of theirs."""
         if user.role == Role.CLIENT:
             return self.filter(pk__in=Miner.objects.filter(client=user).values("site")).defer(*SITE_STAFF_COLUMNS)
-        return self.none()
+        if user.site_ids is None:
+            return self if user.is_staff else self.none()
+        reached = self.filter(pk__in=user.site_ids)
+        return reached if user.is_staff else reached.defer(*SITE_STAFF_COLUMNS)
 
     def named(self, name_or_id: str) -> "Site":
         """The site with this name or number; raises Site.DoesNotExist or Site.MultipleObjectsReturned."""
@@ -90,12 +91,13 @@ class MinerModel(models.Model):
 
 class MinerRows(models.QuerySet["Miner"]):
     def for_user(self, user: User) -> Self:
-        """Machines the user may see: staff all, a client their own, anybody else none."""
-        if user.is_staff:
-            return self
+        """Machines the user may see: staff all or those of their sites, a guest those of their sites, a client their own."""
         if user.role == Role.CLIENT:
             return self.filter(client=user).defer(*MINER_STAFF_COLUMNS)
-        return self.none()
+        if user.site_ids is None:
+            return self if user.is_staff else self.none()
+        reached = self.filter(site__in=user.site_ids)
+        return reached if user.is_staff else reached.defer(*MINER_STAFF_COLUMNS)
 
     def polled(self) -> Self:
         """Machines that the collector reads every minute."""

@@ -11,7 +11,7 @@ from hosting.models.inventory import Miner
 class OperationLogRows(models.QuerySet["OperationLog"]):
     def for_user(self, user: User) -> Self:
         """Lines about machines that the user may see."""
-        if user.is_staff:
+        if user.is_staff and user.site_ids is None:
             return self
         return self.filter(miner__in=Miner.objects.for_user(user))
 

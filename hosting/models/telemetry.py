@@ -14,7 +14,7 @@ from hosting.models.inventory import Miner, Site
 class TelemetryRows(models.QuerySet["Telemetry"]):
     def for_user(self, user: User) -> Self:
         """Readings of machines that the user may see."""
-        if user.is_staff:
+        if user.is_staff and user.site_ids is None:
             return self
         return self.filter(miner_id__in=Miner.objects.for_user(user).values("pk"))
 
@@ -44,6 +44,14 @@ class Telemetry(models.Model):
         return f"miner {self.miner_id} at {self.recorded_at:%Y-%m-%d %H:%M}"
 
 
+class MinerLatestRows(models.QuerySet["MinerLatest"]):
+    def for_user(self, user: User) -> Self:
+        """Latest readings of machines that the user may see."""
+        if user.is_staff and user.site_ids is None:
+            return self
+        return self.filter(miner__in=Miner.objects.for_user(user))
+
+
 class MinerLatest(models.Model):
     """What is known of a machine now: one row each, rewritten by every sweep.
 
@@ -65,6 +73,8 @@ class MinerLatest(models.Model):
     rejected = models.BigIntegerField(null=True)
     hardware_errors = models.BigIntegerField(null=True)
     error = models.TextField(null=True, help_text="Why the last attempt gave no reading; empty when it did.")
+
+    objects = MinerLatestRows.as_manager()
 
     class Meta:
         db_table = "miner_latest"
@@ -163,8 +173,10 @@ class SiteBucket(Bucket):
 
 class ClientBucketRows(models.QuerySet["ClientBucket"]):
     def for_user(self, user: User) -> Self:
-        """A client's own sums; staff see all."""
-        return self if user.is_staff else self.filter(client=user)
+        """A client's own sums; staff see all, or those of their sites."""
+        if not user.is_staff:
+            return self.filter(client=user)
+        return self if user.site_ids is None else self.filter(site__in=user.site_ids)
 
 
 class ClientBucket(Bucket):

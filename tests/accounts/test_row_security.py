@@ -40,6 +40,7 @@ WITHOUT_POLICY = {
     "account_emailaddress": NO_GRANT,
     "django_admin_log": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
+    "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }

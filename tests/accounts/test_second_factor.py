@@ -85,7 +85,8 @@ def test_the_code_page_is_closed_to_who_gave_no_password(client, owner, totp):
     assert not is_in(client)
 
 
-def test_an_account_disabled_between_password_and_code_stays_closed(client, owner, sign_in, totp):
+def test_an_account_disabled_between_password_and_code_stays_closed(client, owner, make_user, sign_in, totp):
+    make_user("owner", "second-owner")
     totp.set_up_for(owner)
     sign_in(client, owner.email)
     owner.status = "DISABLED"

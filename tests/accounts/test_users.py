@@ -36,11 +36,13 @@ def test_staff_roles_reach_the_admin_and_customers_do_not(owner, admin, operator
 
 
 def test_permissions_come_from_the_role_table(owner, operator, client_a):
-    assert owner.has_perm("accounts.delete_user")
+    assert owner.has_perm("accounts.change_user")
+    assert not owner.has_perm("accounts.delete_user")
     assert operator.has_perm("hosting.change_miner")
     assert not operator.has_perm("hosting.delete_miner")
     assert not operator.has_perm("accounts.view_user")
-    assert not client_a.has_perm("hosting.view_miner")
+    assert client_a.has_perm("hosting.view_miner")
+    assert not client_a.has_perm("hosting.change_miner")
     assert not allows("nobody", "miner", "view")
 
 
