@@ -1,0 +1,129 @@
+"""One row of everything that a path can name, all client_a's, and a door for each actor."""
+
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import ApiToken, User, UserAccess
+from accounts.tokens import make_token
+from events.catalogue import CATALOGUE
+from events.models import EventDelivery
+from events.outbox import publish
+from events.sinks.endpoints import create_endpoint
+from hosting.models import MinerLatest, OperationLog
+from tests.access.actors import Actor
+from tests.access.routes import parameters
+
+
+@pytest.fixture
+def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, miner_b):
+    """What paths name, by the start of the route: a machine, its site, an endpoint, a delivery, a token of client_a's."""
+    endpoint, _ = create_endpoint(client_a.pk, "webhook", "https://hooks.example.com/in", [], by=client_a.pk)
+    with transaction.atomic():
+        facts = CATALOGUE["miner.offline"].example | {"miner_id": miner_a.pk}
+        event = publish("miner.offline", about=f"miner:{miner_a.pk}", client_id=client_a.pk, **facts)
+    delivery = EventDelivery.objects.create(endpoint=endpoint, event=event, aggregate_key=event.aggregate_key)
+    token, _ = make_token(
+        name="theirs", scopes=["read"], expires_at=timezone.now() + timedelta(days=9), addresses=(), by=client_a
+    )
+    MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
+    OperationLog.objects.create(miner=miner_a, operation="start")
+    return {
+        "/miners/": miner_a.pk,
+        "/sites/": site.pk,
+        "/webhooks/deliveries/": delivery.pk,
+        "/webhooks/": endpoint.pk,
+        "/account/sessions/": 1,
+        "/accounts/tokens/": token.pk,
+        "/api/v1/miners/": miner_a.pk,
+        "/api/v1/sites/": site.pk,
+        "/api/v1/models/": miner_a.miner_model_id,
+        "/api/v1/tokens/": token.pk,
+        "/api/v1/endpoints/": endpoint.pk,
+        "/api/v1/deliveries/": delivery.pk,
+    }
+
+
+TEXTS = {
+    "token": "no-such-invitation",
+    "key": "no-such-key",
+    "uidb36": "0",
+    "content_type_id": "1",
+    "app_label": "hosting",
+    "id": "1",
+}
+
+
+@pytest.fixture
+def path_values(things, client_a):
+    """Values of a route's parameters; KeyError for one that nobody has thought of."""
+
+    def values(route: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name in parameters(route):
+            if name == "object_id":
+                found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
+            elif name == "pk":
+                found[name] = next(pk for start, pk in things.items() if route.startswith(start))
+            else:
+                found[name] = TEXTS[name]
+        return found
+
+    return values
+
+
+def some_row(route: str) -> object:
+    """The newest row of the model whose admin page this is, or a number that has none."""
+    parts = route.split("/")
+    try:
+        model = apps.get_model(parts[2], parts[3])
+    except LookupError:
+        return 1
+    row = model._default_manager.order_by("-pk").first()
+    return row.pk if row is not None else 1
+
+
+@pytest.fixture
+def sign_in(request, things, settings):
+    """A client with the actor's session or token; what becomes of their access happens afterwards."""
+    rates = dict.fromkeys(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "1000000/min")
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+
+    def door(actor: Actor) -> Client:
+        if actor.person is None:
+            return Client()
+        person = request.getfixturevalue(actor.person)
+        client = Client(headers=bearer(person, actor.token)) if actor.token else Client()
+        if not actor.token:
+            client.force_login(person)
+        change_access(person, actor.state)
+        return client
+
+    return door
+
+
+def bearer(person: User, fate: str) -> dict[str, str]:
+    scopes = ["read", "write"] if fate == "write" else ["read"]
+    token, secret = make_token(
+        name="matrix", scopes=scopes, expires_at=timezone.now() + timedelta(days=9), addresses=(), by=person
+    )
+    if fate == "expired":
+        ApiToken.objects.filter(pk=token.pk).update(expiry=timezone.now() - timedelta(hours=1))
+    return {"authorization": f"Bearer {secret}"}
+
+
+def change_access(person: User, state: str) -> None:
+    now = timezone.now()
+    spans = {
+        "not_yet": {"access_start_date": now + timedelta(days=1)},
+        "expired": {"access_end_date": now - timedelta(minutes=1)},
+        "revoked": {"revoked_at": now},
+    }
+    if state in spans:
+        UserAccess.objects.create(user=person, **spans[state])
+    elif state == "disabled":
+        User.objects.filter(pk=person.pk).update(status="DISABLED")
