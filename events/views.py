@@ -134,7 +134,11 @@ def waiting_for(delivery: EventDelivery | None, tries: int = 0) -> dict[str, Any
 def test_result(request: HttpRequest, pk: int) -> HttpResponse:
     tried = request.GET.get("n", "0")
     tries = int(tried) if tried.isascii() and tried.isdecimal() and len(tried) < 4 else TRIES
-    return render(request, "events/_test_result.html", waiting_for(own_delivery(request, pk), tries))
+    context = waiting_for(own_delivery(request, pk), tries)
+    response = render(request, "events/_test_result.html", context)
+    if context["answered"] and getattr(request, "htmx", False):
+        response["HX-Refresh"] = "true"  # the page's other parts tell of the answer, too
+    return response
 
 
 @for_owners

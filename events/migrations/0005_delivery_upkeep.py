@@ -15,6 +15,8 @@ class Migration(migrations.Migration):
             "ALTER TABLE outbox_events SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);"
             "ALTER TABLE event_deliveries SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);"
             "ALTER TABLE scheduler_locks SET (fillfactor = 50);"
+            # The first versions released a lock by a moment that Python cannot read.
+            "UPDATE scheduler_locks SET expires_at = acquired_at WHERE expires_at = '-infinity';"
             "ALTER TABLE outbox_aggregates SET (fillfactor = 70);",
             "ALTER TABLE outbox_events RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold);"
             "ALTER TABLE event_deliveries RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold);"
