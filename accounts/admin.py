@@ -8,16 +8,19 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as AccountAdmin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm
 
 import accounts.signins.admin  # noqa: F401  the trail and the sessions
-from accounts import services, token_admin  # noqa: F401  register their pages
+from accounts import invitation_admin, services, token_admin  # noqa: F401  register their pages
 from accounts.access import actor
 from accounts.forms import ChangeAccountForm, NewAccountForm
 from accounts.models import User, UserAccess, UserStatus
 from accounts.person_admin import GrantInline, save_grants
-from accounts.roles import Role, may_manage
+from accounts.roles import VIEWABLE_ROLES, Role, may_manage
 from accounts.signins.views import the_one_door
 from accounts.sites import site_choices
 from minefarm.lib.records import UNKNOWN, FarmAdmin, column
@@ -48,10 +51,10 @@ class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic i
     search_help_text = "E-mail or name"
     ordering = ("email",)
     filter_horizontal = ()
-    readonly_fields = ("last_login", "created_at", "updated_at")
+    readonly_fields = ("last_login", "created_at", "updated_at", "portal")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
-        ("What they may do", {"fields": ("role", "status", "sites", "role_id")}),
+        ("What they may do", {"fields": ("role", "status", "sites", "role_id", "portal")}),
         ("Dates", {"fields": ("last_login", "created_at", "updated_at")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "role", "status", "password1", "password2")}),)
@@ -63,6 +66,16 @@ class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic i
         """For those who may look at the person and change nothing."""
         names = dict(site_choices())
         return ", ".join(names.get(site_id, str(site_id)) for site_id in sorted(user.site_ids or ())) or UNKNOWN
+
+    @column("the portal, as they see it")
+    def portal(self, user: User) -> SafeString | str:
+        if user.role not in VIEWABLE_ROLES:
+            return UNKNOWN
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}">View as {}</a>',
+            reverse("view_as", args=[user.pk]),
+            user,
+        )
 
     @column("role", ordering="role", label=ROLE_LABELS)
     def role_label(self, user: User) -> tuple[str, str]:

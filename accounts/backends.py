@@ -14,5 +14,5 @@ class FarmBackend(AuthenticationBackend):
 
     def get_user(self, user_id: Any) -> User | None:
         """The session's person with their standing, in one query. Access is for the AccessWindow middleware to refuse."""
-        user: User | None = User.objects.with_standing().filter(pk=user_id).first()
+        user = User.objects.find_with_standing(user_id)
         return user if user is not None and user.is_active else None

@@ -4,10 +4,11 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import DateTimeField
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldAdminSplitDateTimeVerticalWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from accounts import services
 from accounts.access import actor
@@ -15,7 +16,6 @@ from accounts.models import User, UserAccess
 from accounts.roles import Role, may_manage
 from minefarm.lib.records import UNKNOWN, column
 
-STATE_LABELS = {"holds": "success", "to come": "info", "over": "default", "revoked": "danger"}
 GRANTED = ("access_start_date", "access_end_date", "reason")
 
 
@@ -54,15 +54,16 @@ class GrantInline(TabularInline):
     form = GrantForm
     extra = 1
     can_delete = False
-    fields = ("access_start_date", "access_end_date", "reason", "state", "granted_by", "revoke")
-    readonly_fields = ("state", "granted_by")
+    fields = (*GRANTED, "state", "revoke")
+    readonly_fields = ("state",)
+    formfield_overrides = {DateTimeField: {"widget": UnfoldAdminSplitDateTimeVerticalWidget}}
     ordering = ("-id",)
     verbose_name_plural = "Access: from and until in UTC; without any line the setting ACCESS_WITHOUT_GRANT decides"
 
-    @column("state", label=STATE_LABELS)
-    def state(self, grant: UserAccess) -> tuple[str, str]:
-        state = state_of(grant)
-        return state, state
+    @column("state")
+    def state(self, grant: UserAccess) -> str:
+        by = grant.revoked_by or grant.granted_by
+        return f"{state_of(grant)}{f', by {by}' if by else ''}"
 
     def has_add_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return may_grant(request, obj)

@@ -42,6 +42,8 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
         ("Sessions", "devices", "usersessions.view_usersession", "admin:usersessions_usersession_changelist"),
         ("API tokens", "key", "accounts.view_apitoken", "admin:accounts_apitoken_changelist"),
+        ("Invitations", "mail", "accounts.view_invitation", "admin:accounts_invitation_changelist"),
+        ("Views as client", "visibility", "accounts.view_impersonation", "admin:accounts_impersonation_changelist"),
     ),
     "Events": (
         ("Events", "outbox", "events.view_outboxevent", "admin:events_outboxevent_changelist"),

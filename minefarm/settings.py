@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "accounts.middleware.SessionLimits",
     "accounts.middleware.SecondFactorRequired",
     "accounts.middleware.PleaseWait",
+    "accounts.viewing.ViewAs",  # after all that is about the person who is signed in
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.rls.RowSecurity",  # last: sessions, messages and what others write stay outside of its transaction
 ]
@@ -208,6 +209,9 @@ MFA_FORMS = {
 }
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
+# Where people reach this site, for links in mails that no request leads to, such as https://farm.example.com.
+PUBLIC_URL = env.str("PUBLIC_URL", default="" if PRODUCTION else "http://localhost:8000").rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="MineFarm <minefarm@localhost>")
 
 # --- language, time, static files -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ urlpatterns = [
     # One address per account, which staff set: allauth's page for more of them is not offered.
     path("accounts/email/", RedirectView.as_view(pattern_name="account_security")),
     path("accounts/tokens/", include("accounts.token_urls")),
+    path("", include("accounts.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("accounts/2fa/", RedirectView.as_view(pattern_name="account_security")),
     path("accounts/2fa/", include("allauth.mfa.urls")),

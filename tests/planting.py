@@ -16,7 +16,7 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"login_records"}
+APPEND_ONLY = {"impersonations", "login_records"}
 # Where the first of the choices does not go with the other columns' defaults.
 CHOSEN = {"login_records.outcome": "bad_password"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
@@ -109,8 +109,8 @@ def _make(model: type[models.Model], person: Any, ready: dict[type[models.Model]
 
 
 def _value(field: models.Field, person: Any, ready: dict[type[models.Model], models.Model]) -> Any:
-    if field.is_relation:
-        kind = field.related_model
+    if field.is_relation or field.attname == "site_id":
+        kind = field.related_model or apps.get_model("hosting", "Site")
         row = person if kind is type(person) else ready.get(kind) or kind._base_manager.order_by("-pk").first()
         return row.pk if row else None
     if field.attname in OWNED_BY_NAME:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiToken, User, UserAccess
+from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
@@ -30,6 +30,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     token, _ = make_token(
         name="theirs", scopes=["read"], expires_at=timezone.now() + timedelta(days=9), addresses=(), by=client_a
     )
+    in_a_day = timezone.now() + timedelta(days=1)
+    Invitation.objects.create(email="new@farm.example", token_sha256="x", invited_by=owner, expires_at=in_a_day)
+    Impersonation.objects.create(by_user=admin, as_user=client_a, reason="a look")
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
     return {
@@ -37,6 +40,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/sites/": site.pk,
         "/webhooks/deliveries/": delivery.pk,
         "/webhooks/": endpoint.pk,
+        "/view-as/": client_a.pk,
         "/account/sessions/": 1,
         "/accounts/tokens/": token.pk,
         "/api/v1/miners/": miner_a.pk,
@@ -49,7 +53,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
 
 
 TEXTS = {
-    "token": "no-such-invitation",
+    "secret": "no-such-invitation",
     "key": "no-such-key",
     "uidb36": "0",
     "content_type_id": "1",

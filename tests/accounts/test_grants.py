@@ -15,9 +15,10 @@ from django.utils import timezone
 from hypothesis import given, strategies as st
 
 from accounts import sessions
+from accounts.apps import endpoint_owners
 from accounts.expiry import covered_until, warnings_due
 from accounts.models import LoginRecord, Outcome, User, UserAccess
-from accounts.services import disable_user, enable_user, grant_access, revoke_access
+from accounts.services import disable_user, enable_user, grant_access, limit_to_sites, revoke_access
 from accounts.tasks import watch_access
 from accounts.tokens import make_token
 from events import dispatch
@@ -235,6 +236,15 @@ def test_one_query_tells_who_it_is_and_whether_they_may_come_in(client, operator
     client.force_login(operator)
     with django_assert_num_queries(3):  # session, person with their standing, machines
         client.get("/api/v1/miners/")
+
+
+def test_who_has_no_access_hears_of_no_event(client_a, operator, owner, grant, site):
+    grant(client_a, None, -HOUR)
+    limit_to_sites(operator, [site.pk], by=owner)
+    people = endpoint_owners([client_a.pk, operator.pk, owner.pk])
+    assert not people[client_a.pk].may_hear_of(client_a.pk)
+    assert not people[operator.pk].may_hear_of(None)  # the farm's events are of every site
+    assert people[owner.pk].may_hear_of(None)
 
 
 # --- granting -----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from accounts.acting import acting_user
 from accounts.models import SiteLimit, User
 from accounts.roles import LETTERS, TABLE, Role, allows, manageable_by, may_manage
 from accounts.services import change_role, disable_user, enable_user, limit_to_sites
-from hosting.models import MinerLatest, OperationLog, Site
+from hosting.models import Miner, MinerLatest, OperationLog, Site
 from minefarm.lib.clock import database_minute
+from minefarm.lib.rls import walled
 
 pytestmark = pytest.mark.django_db
 
@@ -119,7 +120,7 @@ def test_even_a_role_written_past_every_verb_ends_the_sessions(client, operator)
     assert client.get("/sites/")["Location"].startswith("/accounts/login/")
 
 
-def test_a_new_password_ends_the_other_sessions_and_keeps_ones_own(client, client_a):
+def test_a_new_password_ends_every_session_of_the_old_one(client, client_a):
     from django.test import Client
 
     elsewhere = Client()
@@ -267,6 +268,20 @@ def test_a_guest_of_a_site_looks_at_it_and_no_further(client, owner, guest, sout
     assert client.get(f"/miners/{south.miners.get().pk}/").status_code == 404
     assert client.get("/sites/").status_code == 404
     assert client.patch(f"/api/v1/miners/{miner_a.pk}/", {}, content_type="application/json").status_code == 403
+
+
+def test_behind_the_wall_a_guest_sees_their_sites_whatever_the_query_says(owner, guest, client_a, site, south, miner_a):
+    make = SiteLimit.objects.create
+    make(user=guest, site_id=site.pk)
+    make(user=client_a, site_id=south.pk)  # left over from another role
+    for user, machines, sites in ((guest, ["A-0001"], ["North"]), (client_a, ["A-0001"], ["North"])):
+        with walled(user.pk):
+            assert list(Miner.objects.values_list("serial_number", flat=True)) == machines
+            assert list(Site.objects.values_list("name", flat=True)) == sites
+    with walled(guest.pk):
+        assert SiteLimit.objects.count() == 1
+    with walled(client_a.pk):
+        assert SiteLimit.objects.count() == 0
 
 
 def test_a_limit_costs_no_query_per_machine(client, limited, make_miner, django_assert_num_queries):

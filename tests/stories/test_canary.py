@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Impersonation
 from accounts.tokens import make_token
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.inventory import MINER_STAFF_COLUMNS, SITE_STAFF_COLUMNS
@@ -22,7 +23,7 @@ HIDDEN = {"Miner": MINER_STAFF_COLUMNS, "Site": SITE_STAFF_COLUMNS}
 
 
 @pytest.fixture
-def planted(client_a, client_b, site, make_miner):
+def planted(client_a, client_b, admin, site, make_miner):
     """Both have a machine at one site; B also has a site that A knows nothing of."""
     theirs = Site.objects.create(name="South", location="Elsewhere")
     mine = make_miner("A-0001", client=client_a)
@@ -33,6 +34,7 @@ def planted(client_a, client_b, site, make_miner):
         rows = [Row(m.pk, m.client_id, None, **(figures if m.client_id == client_b.pk else {})) for m in miners]
         store_sweep(SweepFacts(place.pk, database_minute(), {}, 1.0, 0.1), rows)
     token, _ = make_token(name="b", scopes=["read"], expires_at=timezone.now() + timedelta(days=9), by=client_b)
+    Impersonation.objects.create(by_user=admin, as_user=client_b, reason="x")
     marked = plant(client_b, {Site: theirs, Miner: alone, MinerModel: MinerModel.objects.first(), type(token): token})
     # What belongs to all: the catalogue, and the site where A has a machine, too.
     MinerModel.objects.filter(name__contains=NUMBER).update(name="S9", manufacturer=None)

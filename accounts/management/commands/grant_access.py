@@ -32,7 +32,7 @@ class Command(FarmCommand):
         by = acting_user(acting, permission="useraccess:add")
         user = User.objects.filter(email=email.strip().lower()).first()
         if user is None:
-            raise CommandError(f"There is no account {email}: make one in Admin first.")
+            raise CommandError(f"There is no account {email}: invite_user first.")
         try:
             grant = grant_access(user, start=options["start"], end=options["end"], reason=options["reason"], by=by)
         except (ValidationError, PermissionDenied) as error:

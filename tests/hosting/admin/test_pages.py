@@ -185,7 +185,16 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Webhooks",
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
-        *("Users", "Sign-ins", "Sessions", "API tokens", "Beat schedule", "Scheduler locks"),
+        *(
+            "Users",
+            "Invitations",
+            "Views as client",
+            "Sign-ins",
+            "Sessions",
+            "API tokens",
+            "Beat schedule",
+            "Scheduler locks",
+        ),
         *("Events", "Endpoints", "Deliveries", "Job runs"),
     }
 
