@@ -100,7 +100,7 @@ class InvitationAdmin(RecordAdmin):
     def send_again(self, request: HttpRequest, chosen: "QuerySet[Invitation]") -> None:
         for invitation in chosen:
             try:
-                secret = invitations.renew(invitation, by=actor(request))
+                secret = invitations.renew_invitation(invitation, by=actor(request))
             except invitations.InvitationGone:
                 messages.warning(request, f"{invitation.email}: accepted or taken back, so nothing was sent.")
             else:
@@ -108,7 +108,7 @@ class InvitationAdmin(RecordAdmin):
 
     @admin.action(description="Take back", permissions=["invite"])
     def take_back(self, request: HttpRequest, chosen: "QuerySet[Invitation]") -> None:
-        taken = sum(invitations.revoke(invitation, by=actor(request)) for invitation in chosen)
+        taken = sum(invitations.revoke_invitation(invitation, by=actor(request)) for invitation in chosen)
         messages.success(request, f"{taken} taken back; their links are of no use any more.")
 
     def _mail(self, request: HttpRequest, invitation: Invitation, secret: str) -> None:

@@ -83,7 +83,7 @@ def refuse_unfit(
 
 
 @transaction.atomic
-def renew(invitation: Invitation, *, by: User) -> str:
+def renew_invitation(invitation: Invitation, *, by: User) -> str:
     """A new secret, good for another 72 hours, for an open invitation; the old link is dead. Raises InvitationGone."""
     _may_invite(Role(invitation.role), by)
     secret = secrets.token_urlsafe(32)
@@ -93,7 +93,7 @@ def renew(invitation: Invitation, *, by: User) -> str:
     return secret
 
 
-def revoke(invitation: Invitation, *, by: User) -> bool:
+def revoke_invitation(invitation: Invitation, *, by: User) -> bool:
     """Make the link useless; False when it was used or revoked before."""
     _may_invite(Role(invitation.role), by)
     return bool(Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=Now(), revoked_by=by))
@@ -108,7 +108,7 @@ def find(secret: str) -> Invitation:
 
 
 @transaction.atomic
-def accept(secret: str, *, name: str, password: str) -> User:
+def accept_invitation(secret: str, *, name: str, password: str) -> User:
     """Make the account, once; raises InvitationGone, with nothing made.
 
     The caller has validated the password. Whoever has the link has the address's mail, which is all the proof there is.

@@ -58,7 +58,7 @@ def accept_invitation(request: HttpRequest, secret: str) -> HttpResponse:
         form = AcceptForm(request.POST or None, email=invitation.email)
         if request.method == "POST" and form.is_valid():
             with hashing_turn():
-                user = invitations.accept(
+                user = invitations.accept_invitation(
                     secret, name=form.cleaned_data["name"].strip(), password=form.cleaned_data["password1"]
                 )
             if user.has_access:

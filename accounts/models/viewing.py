@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 AT_MOST = timedelta(minutes=30)
 
@@ -43,3 +44,8 @@ class Impersonation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.by_user_id} as {self.as_user_id} from {self.started_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def minutes_left(self) -> int:
+        """Whole minutes until the cut-off, the one that is running included."""
+        return max(0, -((timezone.now() - self.started_at - AT_MOST) // timedelta(minutes=1)))

@@ -12,7 +12,7 @@ from minefarm.lib.command import FarmCommand
 
 
 class Command(FarmCommand):
-    help = "Mail somebody a link, good once and for 72 hours, to make their account."
+    help = "Mail somebody a link, good once and for 72 hours, to make their account; it is printed, too, this once."
     example = "invite_user client@example.com --role client --as owner@example.com"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,7 +21,7 @@ class Command(FarmCommand):
         parser.add_argument("--role", choices=Role.values, default=Role.CLIENT.value, help="default %(default)s")
         parser.add_argument("--site", action="append", type=int, default=[], metavar="ID", help="limit to; repeatable")
         parser.add_argument("--origin", default="", help="scheme and host of the link; default PUBLIC_URL")
-        parser.add_argument("--no-mail", action="store_true", help="print the link, to be handed over otherwise")
+        parser.add_argument("--no-mail", action="store_true", help="only print the link, to be handed over otherwise")
         add_acting_argument(parser)
 
     def handle(self, *, email: str, role: str, acting: str, **options: Any) -> None:
@@ -31,13 +31,11 @@ class Command(FarmCommand):
             made, secret = invitations.invite(email, Role(role), site_ids=options["site"], by=by)
         except (ValidationError, PermissionDenied) as error:
             raise CommandError("; ".join(getattr(error, "messages", [str(error)]))) from error
-        document = {"email": made.email, "role": made.role, "expires_at": made.expires_at}
-        text = f"{made.email} is invited as {made.role} until {made.expires_at:%Y-%m-%d %H:%M} UTC"
-        if options["no_mail"]:
-            document["link"] = invitations.link(secret, origin=options["origin"])
-            text += f":\n{document['link']}"
-        else:
+        if not options["no_mail"]:
             self._mail(made, secret, options["origin"])
+        link = invitations.link(secret, origin=options["origin"])
+        document = {"email": made.email, "role": made.role, "expires_at": made.expires_at, "link": link}
+        text = f"{made.email} is invited as {made.role} until {made.expires_at:%Y-%m-%d %H:%M} UTC:\n{link}"
         self.emit(document, text, as_json=options["json"])
 
     def _mail(self, made: Any, secret: str, origin: str) -> None:

@@ -7,12 +7,15 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
-from accounts.models import Impersonation, User
+from accounts.models import ApiToken, Impersonation, User
 from accounts.services import disable_user, limit_to_sites
-from accounts.viewing import KEY, begin
+from accounts.viewing import KEY, LOGOUT_PATH, STOP_PATH, ViewAs, begin
+from hosting.models import Miner, Site
 from minefarm.lib.clock import database_now
+from tests.access.routes import fill, parameters, routes
 
 pytestmark = pytest.mark.django_db
+CANARY = "CANARY-OF-CLIENT-B"
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def test_the_portal_shows_what_the_client_sees_and_says_so_on_every_page(viewing
     for path in ("/miners/", f"/miners/{miner_a.pk}/", f"/miners/{miner_b.pk}/", "/nothing/"):
         page = viewing.get(path)
         assert "You are viewing as <strong>client-a</strong>" in page.text, path
+        assert "Reason: ticket 42. 30 min left." in page.text, path
         assert "Stop viewing" in page.text, path
     page = viewing.get("/miners/")
     assert "A-0001" in page.text
@@ -36,23 +40,75 @@ def test_the_portal_shows_what_the_client_sees_and_says_so_on_every_page(viewing
     assert "127.20.0.1" not in viewing.get(f"/miners/{miner_a.pk}/").text
     assert viewing.get(f"/miners/{miner_b.pk}/").status_code == 404
     assert viewing.get("/sites/").status_code == 404
-    assert [row["serial_number"] for row in viewing.get("/api/v1/miners/").json()["results"]] == ["A-0001"]
 
 
-def test_nothing_can_be_changed(viewing, miner_a):
-    for method in (viewing.post, viewing.put, viewing.patch, viewing.delete):
-        page = method("/miners/")
-        assert page.status_code == 403
-        assert "looking only" in page.text
-        answer = method(f"/api/v1/miners/{miner_a.pk}/", {"cgminer_port": 1}, content_type="application/json")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "viewing_as")
-    miner_a.refresh_from_db()
-    assert miner_a.cgminer_port == 4028
+def everywhere(miner: Miner, user: User) -> list[str]:
+    """Every path outside the admin, with the client's own rows in it, but signing out and stopping."""
+    values = {"pk": miner.pk, "object_id": user.pk, "content_type_id": 1, "app_label": "hosting", "id": 1}
+    found = []
+    for route in [route for route in routes() if not route.startswith("/admin/")]:
+        named = dict.fromkeys(parameters(route), "x") | {k: v for k, v in values.items() if k in parameters(route)}
+        if "<uuid:pk>" in route:
+            named["pk"] = user.pk
+        found.append(fill(route, named))
+    return [path for path in found if path not in {STOP_PATH, LOGOUT_PATH, "/livez", "/readyz"}]
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/admin/accounts/user/", "/accounts/password/change/", "/api/v1/tokens/"])
-def test_the_admin_and_account_pages_are_closed(viewing, path):
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nothing_can_be_changed_on_any_route(viewing, client_a, miner_a, method):
+    paths = everywhere(miner_a, client_a)
+    assert {"/miners/", "/webhooks/add/", f"/webhooks/{miner_a.pk}/rotate/", "/accounts/tokens/"} <= set(paths)
+    with connection.execute_wrapper(only_reads):
+        for path in paths:
+            answer = getattr(viewing, method)(path)
+            assert answer.status_code == 403, path
+            assert "looking only" in answer.text, path
+
+
+def only_reads(execute, sql, params, many, context):
+    """A statement of ours that writes; the session and savepoints are the request's own."""
+    assert not sql.startswith(("INSERT", "UPDATE", "DELETE")), sql
+    return execute(sql, params, many, context)
+
+
+def test_no_page_shows_what_the_client_may_not_see(viewing, client_a, client_b, miner_a, miner_b):
+    Miner.objects.filter(pk=miner_b.pk).update(serial_number=CANARY)
+    Site.objects.create(name=f"{CANARY}-site")
+    User.objects.filter(pk=client_b.pk).update(name=CANARY)
+    shown = 0
+    for path in everywhere(miner_a, client_a) + [p for p in everywhere(miner_b, client_b) if "miners" in p]:
+        answer = viewing.get(path)
+        body = b"".join(answer.streaming_content).decode() if answer.streaming else answer.text
+        assert answer.status_code < 500, path
+        assert CANARY not in body, path
+        shown += answer.status_code == 200
+        if "<!doctype html>" in body and answer.status_code == 200:
+            assert "You are viewing as <strong>client-a</strong>" in body, path
+    assert shown > 5
+    viewing.post(STOP_PATH)
+    assert CANARY in viewing.get("/miners/").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/admin/", "/admin/accounts/user/", "/accounts/password/change/", "/accounts/tokens/", "/account/security/"),
+        *("/api/v1/miners/", "/api/v1/tokens/", "/api/v1/docs/"),
+    ],
+)
+def test_the_admin_the_api_and_account_pages_are_closed(viewing, path):
     assert viewing.get(path).status_code == 403
+    assert f'href="{path}"' not in viewing.get("/miners/").text
+
+
+def test_the_request_knows_both(rf, client, admin, client_a):
+    seen = []
+    request = rf.get("/miners/")
+    request.COOKIES["sessionid"] = "x"
+    request.session, request.user = client.session, admin
+    begin(request, client_a, reason="x", by=admin)
+    ViewAs(lambda asked: seen.append((asked.user, asked.real_user, asked.viewing.reason)))(request)
+    assert seen == [(client_a, admin, "x")]
 
 
 def test_stopping_gives_staff_their_own_view_back_and_ends_the_record(viewing, admin, client_a):
@@ -63,6 +119,19 @@ def test_stopping_gives_staff_their_own_view_back_and_ends_the_record(viewing, a
     record = Impersonation.objects.get()
     assert (record.by_user, record.as_user, record.reason) == (admin, client_a, "ticket 42")
     assert record.started_at < record.ended_at <= database_now()
+
+
+def test_an_end_that_nobody_noticed_is_written_down_as_it_was(client, admin, client_a):
+    client.force_login(admin)
+    began = database_now() - timedelta(hours=3)
+    record = Impersonation.objects.create(by_user=admin, as_user=client_a, reason="x", started_at=began)
+    session = client.session
+    session[KEY] = record.pk
+    session.save()
+    assert client.get("/sites/", headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+    assert client.get("/sites/").status_code == 200
+    record.refresh_from_db()
+    assert record.ended_at - began == timedelta(minutes=30)
 
 
 def test_signing_out_ends_both(viewing):
@@ -79,7 +148,9 @@ def test_it_is_over_after_half_an_hour(client, admin, client_a, miner_a):
         session = client.session
         session[KEY] = record.pk
         session.save()
-        assert ("You are viewing as" in client.get("/miners/").text) is shown
+        page = client.get("/miners/")
+        assert ("You are viewing as" in page.text) is shown
+        assert ("Your view as client-a is over." in page.text) is not shown
     assert KEY not in client.session
     assert client.get("/sites/").status_code == 200
 
@@ -171,3 +242,19 @@ def test_the_admin_shows_who_viewed_as_whom_and_leads_to_it(client, owner, clien
     assert "ticket 42" in client.get("/admin/accounts/impersonation/").text
     assert f"/view-as/{client_a.pk}/" in client.get(f"/admin/accounts/user/{client_a.pk}/change/").text
     assert f"/view-as/{admin.pk}/" not in client.get(f"/admin/accounts/user/{admin.pk}/change/").text
+
+
+def test_a_form_of_a_viewed_page_does_nothing_when_it_is_sent_too_late(viewing, admin):
+    """It was shown as the client's; it must not run with the rights of staff."""
+    record = Impersonation.objects.get()
+    session = viewing.session
+    session[KEY] = Impersonation.objects.create(
+        by_user=admin, as_user=record.as_user, reason="x", started_at=database_now() - timedelta(minutes=31)
+    ).pk
+    session.save()
+    late = {"name": "late", "scopes": ["read"], "days": 7, "addresses": ""}
+    page = viewing.post("/accounts/tokens/", late)
+    assert page.status_code == 403
+    assert "is over" in page.text
+    assert not ApiToken.objects.filter(name="late").exists()
+    assert viewing.post("/accounts/tokens/", late).status_code == 200  # now they know who they are
