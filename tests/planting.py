@@ -115,6 +115,8 @@ def _value(field: models.Field, person: Any, ready: dict[type[models.Model], mod
         return row.pk if row else None
     if field.attname in OWNED_BY_NAME:
         return person.pk
+    if field.attname == "site_id":  # of a layer below hosting: the reference is the database's alone
+        return apps.get_model("hosting", "Site")._base_manager.order_by("-pk").values_list("pk", flat=True).first()
     if field.has_default() or field.has_db_default():
         return ...
     if field.choices:
