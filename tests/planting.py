@@ -121,9 +121,7 @@ def _value(field: models.Field, person: Any, ready: dict[type[models.Model], mod
         return ...
     if field.choices:
         return CHOSEN.get(f"{field.model._meta.db_table}.{field.column}", field.choices[0][0])
-    if field.null:
-        return None
-    return _plain(field)
+    return None if field.null else _plain(field)
 
 
 def _plain(field: models.Field) -> Any:
