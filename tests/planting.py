@@ -115,13 +115,13 @@ def _value(field: models.Field, person: Any, ready: dict[type[models.Model], mod
         return row.pk if row else None
     if field.attname in OWNED_BY_NAME:
         return person.pk
+    if field.attname == "site_id":  # of a layer below hosting: the reference is the database's alone
+        return apps.get_model("hosting", "Site")._base_manager.order_by("-pk").values_list("pk", flat=True).first()
     if field.has_default() or field.has_db_default():
         return ...
     if field.choices:
         return CHOSEN.get(f"{field.model._meta.db_table}.{field.column}", field.choices[0][0])
-    if field.null:
-        return None
-    return _plain(field)
+    return None if field.null else _plain(field)
 
 
 def _plain(field: models.Field) -> Any:
