@@ -1,6 +1,9 @@
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
+from hosting.models.prices import ElectricityPrice
+from hosting.models.retention import RetentionHold, RetiredDay
+from hosting.models.rollups import ClientHour, EnergySource, MinerDay, MinerHour, SiteHour
 from hosting.models.telemetry import (
     ClientBucket,
     MinerIdentity,
@@ -13,13 +16,21 @@ from hosting.models.telemetry import (
 
 __all__ = [
     "ClientBucket",
+    "ClientHour",
+    "ElectricityPrice",
+    "EnergySource",
     "Miner",
+    "MinerDay",
+    "MinerHour",
     "MinerIdentity",
     "MinerLatest",
     "MinerModel",
     "OperationLog",
+    "RetentionHold",
+    "RetiredDay",
     "Site",
     "SiteBucket",
+    "SiteHour",
     "SiteOfLimit",
     "Telemetry",
     "TelemetryGap",

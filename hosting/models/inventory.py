@@ -1,6 +1,7 @@
 """Sites, the model catalogue, and the machines."""
 
 from typing import Self
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,6 +13,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from accounts.roles import Role
 from hosting.states import MinerStatus
+from hosting.zones import minutes_past_the_hour, validate_time_zone
 
 # PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
 SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners")
@@ -43,6 +45,12 @@ class Site(models.Model):
     capacity_mw = models.DecimalField(
         "capacity (MW)", max_digits=12, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]
     )
+    time_zone = models.TextField(
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_time_zone],
+        help_text="IANA name such as Europe/Berlin: its hours, days and months are those of energy and bills.",
+    )
     total_miners = models.IntegerField(default=0, db_default=0, editable=False)
     active_miners = models.IntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -56,6 +64,19 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        before = Site.objects.filter(pk=self.pk).values_list("time_zone", flat=True).first()
+        if before in {None, self.time_zone} or self.time_zone not in available_timezones():
+            return
+        moved = minutes_past_the_hour(before) != minutes_past_the_hour(self.time_zone)
+        if moved and self.ledger_hours.exists():
+            raise ValidationError(
+                {
+                    "time_zone": f"Energy of this site is kept by the hours of {before}, which begin at another minute:"
+                    " make a new site and move the machines."
+                }
+            )
 
 
 class MinerModel(models.Model):
