@@ -4,12 +4,19 @@ import csv
 import importlib.util
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from accounts.models import User
 from hosting.models import Miner, Site
 from hosting.telemetry import series
 from hosting.telemetry.tiers import Grid
+
+
+class Sink(Protocol):
+    """A text file, or Django's response."""
+
+    def write(self, text: str, /) -> object: ...
+
 
 COLUMNS = ("starts_at", "hashrate_ths", "power_kw", "temperature_c")
 
@@ -33,7 +40,7 @@ def rows_of(chart: series.Chart) -> list[tuple[datetime, float | None, float | N
     return list(zip(moments, chart.hashrate_ths, chart.power_kw, chart.temperature_c, strict=True))
 
 
-def write_csv(chart: series.Chart, target: TextIO) -> None:
+def write_csv(chart: series.Chart, target: Sink) -> None:
     """What is unknown is an empty field; times are ISO 8601 in UTC."""
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(COLUMNS)
