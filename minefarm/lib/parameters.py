@@ -25,7 +25,7 @@ def refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
     if unknown:
         hint = f"There is no such parameter; known are {', '.join(sorted(known - {'format'}))}."
         raise ValidationError(dict.fromkeys(unknown, hint))
-    empty = [name for name, value in request.query_params.items() if not value.strip()]
+    empty = [name for name, value in request.query_params.items() if not str(value).strip()]
     if empty:
         raise ValidationError(dict.fromkeys(empty, "Give a value, or leave the parameter out."))
 
