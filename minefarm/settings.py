@@ -271,6 +271,7 @@ REST_FRAMEWORK = {
         "anonymous": env.str("API_RATE_ANONYMOUS", default="30/min"),
         "failed_token": env.str("API_RATE_FAILED_TOKENS", default="30/3min"),
         "new_token": env.str("API_RATE_NEW_TOKENS", default="10/hour"),
+        "agent": env.str("API_RATE_AGENT", default="240/min"),
     },
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],

@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 from hosting.models import Miner, Site
 from minefarm.lib.clock import database_now
 
+Identity = tuple[int, str | None, str | None, str | None, str | None]  # miner, make, model, firmware, command set
 # Silent for so long: asked every so many minutes.
 PATIENCE = ((timedelta(days=1), 15), (timedelta(hours=1), 5), (timedelta.min, 1))
 
