@@ -31,6 +31,7 @@ MARGIN = timedelta(hours=1)
 AHEAD = timedelta(seconds=90)
 WAIT_FOR_LOCK_S = 5.0
 FOREIGN_NAMED = 100
+MOST_LOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _waiting(document: Mapping[str, Any]) -> int:
 def _write_gaps(site_id: int, document: Mapping[str, Any], now: datetime) -> None:
     """Minutes that the agent has lost for good, each as (minute, reason)."""
     lost = document["lost"]
-    if not isinstance(lost, list) or len(lost) > 3000:
+    if not isinstance(lost, list) or len(lost) > MOST_LOST:
         raise Malformed("lost is a list of [minute, reason]")
     gaps = []
     for pair in lost:

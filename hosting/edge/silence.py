@@ -17,6 +17,7 @@ from hosting.states import Collector
 from hosting.telemetry.collector import LOCK_TTL_S, lock_key
 from hosting.telemetry.store import take_silent_offline
 from minefarm.lib.clock import database_now
+from minefarm.lib.records import age
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,18 @@ def silent_agents(now: datetime) -> "QuerySet[SiteAgent]":
     """Agents whose newest minute is five minutes old, though their site has machines to read."""
     heard = SiteAgent.objects.alias(last=Coalesce("newest_minute", "expected_since"))
     return heard.filter(last__lte=now - SILENT_AFTER, site__in=Miner.objects.polled().values("site"))
+
+
+def agent_hint(site: Site, now: datetime) -> str:
+    """One line about the site's agent for people, with the next step when there is one."""
+    agent = SiteAgent.objects.filter(pk=site.pk).first()
+    if agent is None or agent.heard_at is None:
+        return "has never reported: make a site token, and start edge_agent at the site"
+    waiting = f"; {agent.waiting} minutes wait there" if agent.waiting else ""
+    heard = f"reported {age(agent.heard_at, now)}{waiting}"
+    if agent.silent_since is None:
+        return heard
+    return f"silent since {agent.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {heard}: see that it runs and its line is up"
 
 
 def note_return(site: Site, now: datetime) -> None:

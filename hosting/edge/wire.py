@@ -103,6 +103,7 @@ def write_report(facts: SweepFacts, rows: Iterable[Row], identities: Sequence[Id
     ordered = sorted(rows, key=lambda row: row.miner_id)
     return pack_line(
         {
+            "site": facts.site_id,
             "minute": facts.minute.astimezone(UTC).isoformat(),
             "wall_s": round(facts.wall_s, 3),
             "cpu_s": round(facts.cpu_s, 3),
@@ -132,6 +133,8 @@ def read_report(site_id: int, document: Mapping[str, Any], machines: Mapping[int
     Raises Malformed.
     """
     minute = read_minute(document.get("minute"))
+    if document.get("site") != site_id:
+        raise Malformed("this minute is of another site than the token")
     rejected: Counter[str] = Counter()
     for name, count in _mapping(document, "rejected_values").items():
         if type(count) is int and 0 < count <= MOST_MACHINES and len(name) <= TEXT_LENGTH and name.isprintable():
