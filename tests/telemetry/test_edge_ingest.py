@@ -37,7 +37,7 @@ from hosting.telemetry.collector import lock_key
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute, database_now
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # the lock of sweeps is taken outside of any
 TARGETS, READINGS = "/api/v1/agent/targets/", "/api/v1/agent/readings/"
 
 
@@ -195,44 +195,14 @@ def test_a_minute_of_24_hours_ago_is_taken(agents_site, miner_a, minute, report)
     assert Telemetry.objects.filter(recorded_at=old).exists()
 
 
-@pytest.mark.parametrize("value", [10**30, -1, 1.5, "9", True, [], {}], ids=str)
-def test_a_value_that_cannot_be_costs_itself_alone(agents_site, miner_a, miner_b, minute, report, value):
-    document = orjson.loads(gzip.decompress(told(agents_site, minute, good(miner_a), good(miner_b))))
-    if value == 10**30:
-        text = orjson.dumps(document).replace(b"[11057,", b"[1000000000000000000000000000000,", 1)
-        line = gzip.compress(text)
-    else:
-        document["columns"]["hashrate_centi_ths"][0] = value
-        line = wire.pack_line(document)
-    assert report(line).json()["minutes"][0]["stored"] == 2
-    stored = dict(Telemetry.objects.values_list("miner_id", "hashrate"))
-    assert stored == {miner_a.pk: None, miner_b.pk: Decimal("110.57")}
-    assert TelemetrySweep.objects.get().rejected_values == {"power_w:nan": 2, "hashrate_ths:report": 1}
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda d: d.pop("columns"),
-        lambda d: d["columns"]["fan_rpm"].pop(),
-        lambda d: d["columns"].update(miner_id=["x"]),
-        lambda d: d.update(minute="yesterday"),
-        lambda d: d.update(minute="2026-11-23T10:00:07+00:00"),
-        lambda d: d.update(minute="0001-01-01T00:00:00+14:00"),
-        lambda d: d.update(wall_s="long"),
-        lambda d: d.update(identities=[["\x00", 1]]),
-        lambda d: d.update(rejected_values=[]),
-    ],
-)
-def test_a_line_that_is_no_report_is_refused_and_the_next_is_taken(agents_site, miner_a, minute, report, spoil):
-    document = orjson.loads(gzip.decompress(told(agents_site, minute, good(miner_a))))
-    spoil(document)
-    reply = report(wire.pack_line(document), told(agents_site, minute, good(miner_a)))
-    assert reply.status_code == 200
-    assert [(m["stored"] if not m["refused"] else "refused") for m in reply.json()["minutes"]] in (
-        ["refused", 1],
-        [0, 1],
-    )
+def test_a_line_that_is_no_report_is_refused_and_the_next_is_taken(agents_site, miner_a, minute, report):
+    broken = orjson.loads(gzip.decompress(told(agents_site, minute, good(miner_a))))
+    broken["columns"]["fan_rpm"].pop()
+    lines = [wire.pack_line(broken), gzip.compress(b"not json"), told(agents_site, minute, good(miner_a))]
+    refused, nothing, taken = report(*lines).json()["minutes"]
+    assert refused["refused"] == "each of columns has a value for every machine"
+    assert nothing["refused"].startswith("a line is no JSON")
+    assert (taken["stored"], taken["refused"]) == (1, None)
 
 
 def test_what_the_agent_lost_for_good_is_written_down(agents_site, minute, report):
@@ -247,8 +217,8 @@ def test_what_the_agent_lost_for_good_is_written_down(agents_site, minute, repor
 
 
 def test_a_zip_bomb_is_refused_before_it_unfolds(report):
-    bomb = gzip.compress(b"0" * (1024 * 1024 * 1024 // 8), 9)
-    assert len(bomb) < 200_000
+    bomb = gzip.compress(b"0" * (64 * 1024 * 1024), 9)
+    assert len(bomb) < 100_000
     began = time.perf_counter()
     reply = report(bomb)
     assert (reply.status_code, reply.json()["error"]["code"]) == (413, "too_large")
@@ -261,18 +231,15 @@ def test_many_empty_members_are_refused_soon(report):
     assert time.perf_counter() - began < 1
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "status"),
-    [
+def test_a_body_that_is_no_batch_is_refused(report):
+    for body, headers, status in (
         (b"x" * (wire.MOST_PACKED + 1), {}, 413),
         (b"no gzip at all", {}, 400),
         (gzip.compress(b"{}")[:-6], {}, 400),
         (gzip.compress(b"{}"), {"content-encoding": "br"}, 415),
         (gzip.compress(b"[" * 100_000), {}, 200),
-    ],
-)
-def test_a_body_that_is_no_batch_is_refused(report, body, headers, status):
-    assert report(body, **headers).status_code == status
+    ):
+        assert report(body, **headers).status_code == status, body[:20]
     assert not TelemetrySweep.objects.exists()
 
 
@@ -354,8 +321,7 @@ def test_failed_tokens_are_throttled_and_good_ones_with_them(settings, report, s
     assert int(reply.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("route", [TARGETS, READINGS])
-def test_nobody_else_opens_the_agents_doors(route, owner, client_a, secret):
+def test_nobody_else_opens_the_agents_doors(owner, client_a, secret):
     _, users = make_token(
         name="t", scopes=["read", "write"], expires_at=timezone.now() + timedelta(days=1), addresses=(), by=owner
     )
@@ -370,7 +336,8 @@ def test_nobody_else_opens_the_agents_doors(route, owner, client_a, secret):
         Client(headers={"authorization": "Agent mfa_é\x01"}),
     ):
         for method in ("get", "post"):
-            assert getattr(client, method)(route).status_code == 401
+            assert getattr(client, method)(TARGETS).status_code == 401
+            assert getattr(client, method)(READINGS).status_code == 401
 
 
 def test_a_customers_session_beside_the_token_changes_nothing(agents_site, client_a, secret, miner_a, minute):
@@ -480,7 +447,6 @@ def test_a_site_given_back_to_the_farm_is_watched_no_longer(agents_site, minute)
 # --- the line to PostgreSQL -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_batch_that_cannot_be_stored_now_is_503_and_may_come_again(agents_site, miner_a, minute, report):
     line = told(agents_site, minute, good(miner_a))
     with connection.cursor() as cursor:
@@ -500,7 +466,6 @@ def test_a_batch_that_cannot_be_stored_now_is_503_and_may_come_again(agents_site
     assert report(line).json()["minutes"][0]["stored"] == 1
 
 
-@pytest.mark.django_db(transaction=True)
 def test_while_somebody_sweeps_the_site_the_agent_is_asked_to_wait(agents_site, miner_a, minute, report, monkeypatch):
     monkeypatch.setattr("hosting.edge.ingest.WAIT_FOR_LOCK_S", 0.2)
     with held(lock_key(agents_site.pk)):
