@@ -36,6 +36,7 @@ from hosting.simulation import register_simulated
 from hosting.telemetry.collector import lock_key
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute, database_now
+from tests.access.routes import parameters, routes
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the lock of sweeps is taken outside of any
 TARGETS, READINGS = "/api/v1/agent/targets/", "/api/v1/agent/readings/"
@@ -338,6 +339,22 @@ def test_nobody_else_opens_the_agents_doors(owner, client_a, secret):
         for method in ("get", "post"):
             assert getattr(client, method)(TARGETS).status_code == 401
             assert getattr(client, method)(READINGS).status_code == 401
+
+
+def test_a_site_token_opens_nothing_else(secret):
+    """Every other route answers as it does to somebody without any token."""
+    stranger, agent = Client(), Client(headers={"authorization": f"Agent {secret}"})
+    others = [route for route in routes() if not route.startswith("/api/v1/agent/") and not parameters(route)]
+    assert len(others) > 50
+    for route in others:
+        for method in ("GET", "POST"):
+            cache.clear()
+            expected = stranger.generic(method, route)
+            seen = agent.generic(method, route)
+            assert (seen.status_code, seen.headers.get("Location")) == (
+                expected.status_code,
+                expected.headers.get("Location"),
+            ), route
 
 
 def test_a_customers_session_beside_the_token_changes_nothing(agents_site, client_a, secret, miner_a, minute):
