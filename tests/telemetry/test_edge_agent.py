@@ -248,11 +248,10 @@ def bare(environment: dict[str, str]) -> dict[str, str]:
 
 
 @database
-@pytest.mark.parametrize("environment", ["development", "production"])
-def test_the_command_needs_nothing_but_its_folder(shed, token_file, live_server, tmp_path, environment):
+def test_the_command_needs_nothing_but_its_folder(shed, token_file, live_server, tmp_path):
     state = str(tmp_path / "state")
     options = ("--server", live_server.url, "--token-file", str(token_file.path), "--state", state, "--once", "--json")
-    done = edge_agent(*options, MINEFARM_ENV=environment, MINEFARM_STATE_DIR="/nonexistent")
+    done = edge_agent(*options, MINEFARM_ENV="production", MINEFARM_STATE_DIR="/nonexistent")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["online"], document["sent_minutes"], document["waiting_minutes"]) == (MINERS, 1, 0)
@@ -260,13 +259,17 @@ def test_the_command_needs_nothing_but_its_folder(shed, token_file, live_server,
 
 
 @database
-def test_once_without_a_line_keeps_the_minute_and_exits_1(shed, token_file, live_server, tmp_path):
+def test_once_without_a_line_keeps_the_minute_and_exits_1(shed, token_file, live_server, tmp_path, capsys):
     options = ("--token-file", str(token_file.path), "--state", str(tmp_path / "state"), "--once", "--json")
-    assert edge_agent("--server", no_server(), *options).returncode == 1  # knows no machines yet
-    assert edge_agent("--server", live_server.url, *options).returncode == 0
-    done = edge_agent("--server", no_server(), *options)
-    document = json.loads(done.stdout)
-    assert (done.returncode, document["online"], document["waiting_minutes"]) == (1, MINERS, 1)
+    with pytest.raises(CommandError, match="has not told which machines to read"):
+        call_command("edge_agent", "--server", no_server(), *options)
+    capsys.readouterr()
+    call_command("edge_agent", "--server", live_server.url, *options)
+    assert json.loads(capsys.readouterr().out)["sent_minutes"] == 1
+    with pytest.raises(SystemExit) as ended:
+        call_command("edge_agent", "--server", no_server(), *options)
+    document = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, document["online"], document["waiting_minutes"]) == (1, MINERS, 1)
     assert "ConnectError" in document["problem"]
 
 
@@ -334,10 +337,6 @@ def test_a_token_goes_over_https_or_to_this_host_alone(server, reason):
 )
 def test_addresses_of_a_farm(server):
     assert checked(server + "/") == server
-
-
-def test_wrong_usage_exits_2_and_needs_no_server():
-    assert edge_agent().returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What an agent reports: whose it is, what is stored, what is refused, and who may report at all."""
 
 import gzip
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,8 +11,10 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.tokens import make_token
 from events.locks import held
 from events.models import OutboxEvent
@@ -289,6 +292,50 @@ def test_the_token_is_shown_once_and_kept_as_a_digest(agents_site, secret):
     with connection.cursor() as cursor:
         cursor.execute("SELECT t::text FROM hosting_site_tokens t")
         assert secret not in cursor.fetchone()[0]
+
+
+def test_admin_makes_a_token_once_the_person_has_confirmed(agents_site, admin, operator):
+    page, form = (
+        reverse("admin:hosting_sitetoken_add"),
+        {"site": agents_site.pk, "name": "shed", "addresses": "192.0.2.7"},
+    )
+    client = Client()
+    client.force_login(admin)
+    assert client.post(page, form)["Location"].startswith("/accounts/reauthenticate/")
+    assert not SiteToken.objects.exists()
+    confirm(client, admin)
+    shown = client.post(page, form)
+    secret = re.search(r"mfa_[\w-]{43}", shown.content.decode())[0]
+    token = SiteToken.objects.get()
+    assert (token.site, token.addresses, token.created_by) == (agents_site, ["192.0.2.7/32"], admin)
+    assert (shown.headers["Cache-Control"], SiteToken.objects.presented(secret)) == ("no-store", token)
+    listed = client.get(reverse("admin:hosting_sitetoken_changelist")).content.decode()
+    assert token.prefix in listed
+    assert secret not in listed
+    action = {"action": "revoke", "_selected_action": [token.pk]}
+    assert client.post(reverse("admin:hosting_sitetoken_changelist"), action).status_code == 302
+    token.refresh_from_db()
+    assert (token.state, token.revoked_by) == ("revoked", admin)
+
+    other = Client()
+    other.force_login(operator)
+    assert other.get(reverse("admin:hosting_sitetoken_changelist")).status_code == 403
+
+
+def confirm(client: Client, person: User) -> None:
+    """The proof that step-up asks for, given just now."""
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "email": person.email}]
+    session.save()
+
+
+def test_the_site_page_says_what_was_heard_of_its_agent(agents_site, operator, miner_a, minute, report):
+    client = Client()
+    client.force_login(operator)
+    page = reverse("hosting:site", args=[agents_site.pk])
+    assert "Its agent has never reported" in client.get(page).content.decode()
+    report(told(agents_site, minute, good(miner_a)))
+    assert "Its agent reported" in client.get(page).content.decode()
 
 
 def test_a_revoked_token_is_refused_at_once(agents_site, admin, miner_a, minute, report):
