@@ -12,7 +12,7 @@ from hosting.states import Collector
 from hosting.telemetry import partitions, rollups
 from hosting.telemetry.collector import SweepBusy, collect
 from hosting.telemetry.duty import sites_to_sweep
-from hosting.telemetry.queues import queue_of
+from hosting.telemetry.queues import SHARED, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ def sweep_sites() -> int:
     """Beat's tick: one task per site that workers read, on its queue; the sites as last known while the database is away."""
     sites = sites_to_sweep()
     for site_id, collector in sites.items():
-        own = {"queue": queue_of(site_id)} if collector == Collector.QUEUE else {}
-        sweep_site.apply_async((site_id,), expires=SWEEP_EXPIRES_S, **own)
+        queue = queue_of(site_id) if collector == Collector.QUEUE else SHARED
+        sweep_site.apply_async((site_id,), expires=SWEEP_EXPIRES_S, queue=queue)
     return len(sites)
 
 

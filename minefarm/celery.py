@@ -11,7 +11,7 @@ from hosting.telemetry.queues import SITE_QUEUE
 from minefarm.schedule import BEAT_SCHEDULE
 
 
-class FarmQueues(Queues):  # type: ignore[misc]  # untyped
+class FarmQueues(Queues):
     """The declared queues and, when somebody asks for it, that of any one site; every other name is still an error."""
 
     def __missing__(self, name: str) -> Any:
@@ -20,7 +20,7 @@ class FarmQueues(Queues):  # type: ignore[misc]  # untyped
         return super().__missing__(name)
 
 
-class FarmAMQP(AMQP):  # type: ignore[misc]  # untyped
+class FarmAMQP(AMQP):
     queues_cls = FarmQueues
 
 

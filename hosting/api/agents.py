@@ -1,6 +1,6 @@
 """The doors of a site's agent. A site token opens these and nothing else; nobody else's token or session opens them."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
@@ -98,7 +98,7 @@ class BatchParser(BaseParser):
 
     media_type = MEDIA_TYPE
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> list[bytes]:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> list[bytes]:  # type: ignore[override]  # no form
         request = (parser_context or {})["request"]
         if request.META.get("HTTP_CONTENT_ENCODING", "").lower() != "gzip":
             raise exceptions.UnsupportedMediaType("", "Send the batch with Content-Encoding: gzip.")
@@ -194,7 +194,7 @@ class ReadingsView(AgentView):
         responses={200: MINUTES},
     )
     def post(self, request: Request) -> Response:
-        outcomes = take_batch(self.token().site, request.data)
+        outcomes = take_batch(self.token().site, cast("list[bytes]", request.data))
         return Response(
             {"minutes": [outcome.document() for outcome in outcomes]},
             headers={TIME_HEADER: database_now().isoformat()},

@@ -198,7 +198,23 @@ def _row(miner_id: int, client_id: UUID | None, values: tuple[Any, ...], rejecte
     believed = tuple(fan for fan in fans[:MOST_FANS] if type(fan) is int and FAN_LOW <= fan <= FAN_HIGH)
     if len(believed) < len(fans):
         rejected["fan_rpm:report"] += 1
-    return Row(miner_id, client_id, None, *numbers[:4], estimated is True, believed, *numbers[4:])
+    rate, average, temperature, power, *counters = numbers
+    uptime, accepted, rejects, faults = counters
+    return Row(
+        miner_id,
+        client_id,
+        None,
+        rate,
+        average,
+        temperature,
+        power,
+        power_estimated=estimated is True,
+        fan_rpm=believed,
+        uptime_s=uptime,
+        accepted=accepted,
+        rejected=rejects,
+        hardware_errors=faults,
+    )
 
 
 def _seconds(document: Mapping[str, Any], name: str) -> float:

@@ -2,6 +2,7 @@
 
 import re
 
+SHARED = "telemetry"
 SITE_QUEUE = re.compile(r"telemetry\.site-[1-9][0-9]{0,9}")
 
 
