@@ -130,10 +130,11 @@ def page(miner: SimulatedMiner, method: str, path: str, headers: dict[str, str],
         return 200, {"token": new_token(miner)}
     if not admitted(miner, headers):
         return 401, {"err": "unlock first"}
-    answers = PAGES.get((method, name))
-    if answers is None:
-        return 404, {"err": "no such page"}
-    return answers(miner, document if isinstance(document, dict) else {})
+    return PAGES.get((method, name), no_page)(miner, document if isinstance(document, dict) else {})
+
+
+def no_page(_miner: SimulatedMiner, _document: Reply) -> tuple[int, object]:
+    return 404, {"err": "no such page"}
 
 
 def info(miner: SimulatedMiner) -> Reply:

@@ -45,15 +45,16 @@ def framed(miner: SimulatedMiner, request: Reply) -> Reply:
         return said(miner, OK, about if parameter is None else {str(parameter): about.get(str(parameter))}, command)
     if not command.startswith("set."):
         return said(miner, UNKNOWN, "invalid command", command)
-    moment = request.get("ts")
-    right = isinstance(moment, int) and abs(moment - miner.wall_clock()) < TOKEN_LIFE_S
-    if (
-        not right
-        or request.get("account") != ACCOUNT
-        or request.get("token") != token(command, PASSWORD, SALT, cast("int", moment))
-    ):
+    if not allowed(miner, command, request):
         return said(miner, FORBIDDEN, "no permission", command)
     return said(miner, *obey(miner, command, parameter), command)
+
+
+def allowed(miner: SimulatedMiner, command: str, request: Reply) -> bool:
+    moment = request.get("ts")
+    if not isinstance(moment, int) or abs(moment - miner.wall_clock()) > TOKEN_LIFE_S:
+        return False
+    return request.get("account") == ACCOUNT and request.get("token") == token(command, PASSWORD, SALT, moment)
 
 
 def said(miner: SimulatedMiner, code: int, message: object, command: str) -> Reply:
@@ -69,11 +70,7 @@ def obey(miner: SimulatedMiner, command: str, parameter: object) -> tuple[int, s
         miner.reboot()
     elif command == "set.system.led":
         miner.blink(parameter != "auto")
-    elif (
-        command == "set.miner.power_limit"
-        and isinstance(parameter, int | float)
-        and parameter > 0.3 * float(miner.model.power_w)
-    ):
+    elif command == "set.miner.power_limit" and isinstance(parameter, int | float) and parameter >= miner.least_w:
         miner.limit(float(parameter))
     elif command in {"set.miner.service", "set.miner.power_limit"}:
         return FAILED, "invalid param"
@@ -132,7 +129,7 @@ def pools(miner: SimulatedMiner) -> list[Reply]:
             "url": f"stratum+tcp://pool-{name}.example:3333",
             "status": "alive",
             "account": f"farm.{miner.serial}",
-            "stratum-active": number == 0,
+            "stratum-active": number == 1,
             "reject-rate": 0.3,
         }
         for number, name in enumerate("ab", 1)
