@@ -40,18 +40,20 @@ def recognises(replies: Replies) -> bool:
 
 
 def modules(replies: Replies) -> list[str]:
-    """The modules' texts: one on machines of this decade, several behind one controller before."""
-    found: list[str] = []
+    """The modules' texts: one on machines of this decade, several behind one controller before.
+
+    A module may be told twice, as "MM ID0" and "MM ID0:Summary"; an empty text is none.
+    """
+    found: dict[str, str] = {}
     for command in STATS:
         for entry in entries(replies, command):
-            found += [
-                value
-                for key, value in entry.items()
-                if isinstance(value, str) and MODULE.match(key) and ("Ver[" in value or "Elapsed[" in value)
-            ]
+            for key, value in entry.items():
+                number = MODULE.match(key)
+                if number and isinstance(value, str) and ("Ver[" in value or "Elapsed[" in value):
+                    found.setdefault(number[0], value)
         if found:
             break
-    return found[:MAX_MODULES]
+    return list(found.values())[:MAX_MODULES]
 
 
 def parse(replies: Replies) -> Reading:
