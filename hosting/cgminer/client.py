@@ -44,7 +44,7 @@ RESERVED_FILES = 64  # descriptors that the process needs beside its sockets
 class Target:
     """A machine to read. `command_set` is what it answered last time; `key` is the caller's name for it.
 
-    With `details` its boards, error codes and pool are read, too; some makes need a further exchange for that.
+    With `details` its boards and error codes are read, too, with `pool` also the pool: some makes take an exchange for each.
     """
 
     host: str
@@ -52,6 +52,7 @@ class Target:
     command_set: str | None = None
     key: int = 0
     details: bool = False
+    pool: bool = False
 
 
 @dataclass(slots=True)
@@ -171,25 +172,27 @@ async def poll(
     timeout_s: float = 5.0,
     command_set: str | None = None,
     details: bool = False,
-    pools: bool = False,
+    pool: bool = False,
 ) -> PollResult:
-    """Read one machine within `timeout_s` in all; `pools` asks for its pool as well. Faults are in the result, never raised."""
-    return await _poll(Target(host, port, command_set, details=details or pools), timeout_s, pools=pools)
+    """Read one machine within `timeout_s` in all; `details` and `pool` are Target's. Faults are in the result, never raised."""
+    return await _poll(Target(host, port, command_set, details=details, pool=pool), timeout_s)
 
 
-async def _poll(target: Target, timeout_s: float, *, pools: bool = False) -> PollResult:
+async def _poll(target: Target, timeout_s: float) -> PollResult:
     loop = asyncio.get_running_loop()
     started = loop.time()
     result = PollResult(target.host, target.port, key=target.key)
     try:
         if target.port == framed.PORT:
-            result.reading = await framed.read(target.host, target.port, started + timeout_s, details=target.details)
+            result.reading = await framed.read(
+                target.host, target.port, started + timeout_s, details=target.details or target.pool
+            )
             result.command_set = framed.COMMAND
         else:
             conversation = _Conversation(target.host, target.port, started + timeout_s)
             result.reading, result.command_set = await conversation.read(target.command_set)
-            if target.details:
-                await conversation.add_details(result.reading, pools=pools)
+            if target.details or target.pool:
+                await conversation.add_details(result.reading, pool=target.pool)
     except ProtocolError as error:
         result.error = error.reason
     result.wall_s = loop.time() - started
@@ -250,11 +253,11 @@ class _Conversation:
         reading = self.parse()
         return reading if usable(reading) else None
 
-    async def add_details(self, reading: Reading, *, pools: bool) -> None:
+    async def add_details(self, reading: Reading, *, pool: bool) -> None:
         """Boards and errors, with what must be asked for them; the reading stands whatever becomes of it."""
         dialect = identify(self.replies)
         try:
-            for need in (*dialect.DETAILS, *(("pools",) if pools else ())):
+            for need in (*dialect.DETAILS, *(("pools",) if pool else ())):
                 await self.ask_first_of(need)
         except ProtocolError:
             pass
