@@ -221,13 +221,14 @@ def bytes_of(request: str) -> bytes:
 class _Conversation:
     """The exchanges of one poll, under one deadline."""
 
-    __slots__ = ("deadline", "host", "port", "refusals", "repairs", "replies")
+    __slots__ = ("deadline", "host", "port", "refusals", "repairs", "replies", "tried")
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
         self.host, self.port, self.deadline = host, port, deadline
         self.replies: dict[str, Fields] = {}
         self.repairs: tuple[str, ...] = ()
         self.refusals: list[str] = []
+        self.tried: set[str] = set()
 
     async def read(self, command_set: str | None) -> tuple[Reading, str | None]:
         remembered = requests_of(command_set)
@@ -240,6 +241,7 @@ class _Conversation:
                 reading = None
             if reading is not None:
                 return reading, command_set
+            self.tried.clear()
             self.replies.clear()  # new firmware: get to know it again
         return await self.get_acquainted()
 
@@ -269,7 +271,7 @@ class _Conversation:
         if any(command in self.replies for command in commands):
             return
         for command in commands:
-            if await self.ask_kindly(command):
+            if command not in self.tried and await self.ask_kindly(command):
                 return
 
     async def get_acquainted(self) -> tuple[Reading, str]:
@@ -281,7 +283,7 @@ class _Conversation:
         for command in ("stats", "estats", "version", "devdetails"):
             if dialect is not generic or (command == "estats" and "stats" in self.replies):
                 continue
-            if command not in self.replies and await self.ask_kindly(command):
+            if command not in self.replies and command not in self.tried and await self.ask_kindly(command):
                 dialect = identify(self.replies)
         await self.ask_for_all(dialect, joined=joins)
         reading = self.parse()
@@ -324,6 +326,7 @@ class _Conversation:
 
     async def ask(self, request: str) -> bool:
         """Send one request, joined or single, and keep what answers; False when the device refuses it."""
+        self.tried.add(request)
         document, repairs = await exchange(self.host, self.port, bytes_of(request), self.deadline)
         self.repairs += repairs
         commands = commands_of(request)
@@ -333,7 +336,7 @@ class _Conversation:
             if reply is None:
                 continue
             if refused(reply):
-                self.refusals.append(str(status(reply).get("Msg")))
+                self.refusals.append(str(status(reply).get("Msg") or reply.get("Msg")))
             else:
                 self.replies[command] = reply
                 kept = True

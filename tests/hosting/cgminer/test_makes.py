@@ -122,8 +122,8 @@ def test_an_avalon_may_answer_estats_or_litestats_and_tell_its_module_twice():
 
 def test_the_modules_of_an_old_avalon_are_one_machine():
     module = (
-        "Ver[8511808-7e42ba0] DNA[013c9dfb6b7c3c20] Elapsed[912] LW[80000] MH[3 0 3 4] HW[10] DH[1.2%] Temp[29] TMax[84] Fan[5880]"
-        " FanR[70%] Vi[1198 1198] Vo[4461 4447] GHSmm[14800.11] WU[190000.15] Freq[628.45] PG[15] Led[0] TA[104] ECHU[16 0] ECMM[0]"
+        "Ver[8511808-7e42ba0] DNA[013c9dfb6b7c3c20] Elapsed[912] LW[80000] MH[3 0 3 4] HW[10] Temp[29] TMax[84] Fan[5880]"
+        " FanR[70%] Vo[4461 4447] GHSmm[14800.11] WU[190000.15] Freq[628.45] PG[15] Led[0] TA[104] ECHU[16 0] ECMM[0]"
         " PVT_T[21-76/1-88/83 1-80/11-92/84]"
     )
     stats = envelope("STATS", {"ID": "AV80", "MM ID1": module, "MM ID2": module.replace("TMax[84]", "TMax[88]")})
