@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import connection
 from psycopg.types.json import Jsonb
 
@@ -79,5 +80,5 @@ def store_details(minute: datetime, results: Iterable[PollResult]) -> int:
     if not rows:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(STORE_DETAILS, {"minute": minute, "rows": Jsonb(rows)})
+        cursor.execute(STORE_DETAILS, {"minute": minute, "rows": Jsonb(rows, orjson.dumps)})
         return cursor.rowcount
