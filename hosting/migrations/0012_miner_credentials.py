@@ -8,6 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('hosting', '0009_site_agents'),
         ('hosting', '0011_boards'),
     ]
 
