@@ -91,6 +91,7 @@ class Reading:
     device_time: int | None = None
     rejected_values: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
+    hashrate_averaged: bool = False  # `hashrate_ths` is the session's average or a promise, for want of a window
     board_temperature_c: float | None = None
     inlet_temperature_c: float | None = None
     boards: list[Board] = field(default_factory=list)

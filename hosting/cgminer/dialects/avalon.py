@@ -106,6 +106,7 @@ def set_hashrate(reading: Reading, told: Sequence[Values], summary: Fields) -> N
         reading.hashrate_avg_ths = average
     if reading.hashrate_ths is None:
         reading.hashrate_ths = total(reading, told, "GHSmm")
+        reading.hashrate_averaged = True
 
 
 def draws_power(values: Values) -> bool:

@@ -13,7 +13,6 @@ def _names(window: str) -> tuple[tuple[str, float], ...]:
 AVERAGE = _names("av")
 # Shortest first; what reports no window at all has its average.
 WINDOWS = tuple(name for window in ("5s", "10s", "30s", "1m", "5m", "15m", "30m") for name in _names(window))
-SHORTEST = WINDOWS + AVERAGE
 INSTANT = tuple(name for window in ("5s", "10s", "30s") for name in _names(window))
 
 
@@ -23,10 +22,12 @@ def set_rates(reading: Reading, *sources: Fields, asleep: bool = False, averages
     Without `averages` the session average never stands in for a window. Of a machine that is said to be asleep only windows
     of seconds count: longer ones fade, and the average never does.
     """
-    names = INSTANT if asleep else SHORTEST if averages else WINDOWS
-    reading.hashrate_ths = _first_rate(reading, "hashrate_ths", names, sources)
+    reading.hashrate_ths = _first_rate(reading, "hashrate_ths", INSTANT if asleep else WINDOWS, sources)
     if asleep and reading.hashrate_ths is None:
         reading.hashrate_ths = 0.0
+    elif averages and reading.hashrate_ths is None:
+        reading.hashrate_ths = _first_rate(reading, "hashrate_ths", AVERAGE, sources)
+        reading.hashrate_averaged = reading.hashrate_ths is not None
     reading.hashrate_avg_ths = _first_rate(reading, "hashrate_avg_ths", AVERAGE, sources)
 
 

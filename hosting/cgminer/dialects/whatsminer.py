@@ -34,6 +34,7 @@ def parse(replies: Replies) -> Reading:
     if reading.hashrate_ths is None:
         now = reading.number("hashrate_ths", summary.get("HS RT"), 1e-6)
         reading.hashrate_ths = reading.hashrate_avg_ths if now is None else round(now, 2)
+        reading.hashrate_averaged = now is None
     set_counters(reading, summary)
     reading.uptime_s = reading.count("uptime_s", summary.get("Uptime", summary.get("Elapsed")))
     chips = [summary.get("Chip Temp Max"), *(entry.get("Chip Temp Max") for entry in entries(replies, "devs"))]

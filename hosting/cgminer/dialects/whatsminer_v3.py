@@ -35,6 +35,7 @@ def parse(status: Fields, about: Fields) -> Reading | None:
     if reading.hashrate_ths is None:
         resting = str(device.get("working", "")).lower() == "false"
         reading.hashrate_ths = 0.0 if resting else reading.hashrate_avg_ths
+        reading.hashrate_averaged = not resting
     reading.uptime_s = reading.count("uptime_s", summary.get("bootup-time", summary.get("elapsed")))
     if (elapsed := reading.count("uptime_s", summary.get("elapsed"))) is not None:
         reading.uptime_s = max(reading.uptime_s or 0, elapsed)
