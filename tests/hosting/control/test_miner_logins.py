@@ -137,6 +137,7 @@ def test_a_form_that_is_sent_back_does_not_repeat_the_password(office, site):
     assert not MinerCredential.objects.exists()
 
 
+@pytest.mark.stale_sign_in
 def test_a_stale_session_must_prove_itself_first(client, owner, site):
     client.force_login(owner)
     answer = client.post(f"{PAGE}add/", {"site": site.pk, "user": "root", "password": SECRET})
