@@ -19,7 +19,6 @@ from hosting.control.orders import Answer, NotDone, Task, unsupported
 LIBRARY = "pyasic_rs"
 CHILD = "hosting.control.extra_child"
 MAX_LINE_BYTES = 16 * 1024
-_places: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
 AT_ONCE = 8  # a child is an interpreter: 28 MB and a third of a second
 
 
@@ -31,10 +30,21 @@ async def obey(task: Task, make: str, interface: str) -> str:
     """Give the order through the library. Raises NotDone where it is not installed or the machine does not take it."""
     if not installed():
         raise unsupported(make, f"this order needs {interface}: install the extra with `make install-control`")
-    places = _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
-    async with places:
+    async with _places():
         line = await _in_a_child(request_of(task), task.deadline)
     return judged(line, make)
+
+
+_latest: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+
+
+def _places() -> asyncio.Semaphore:
+    """Room for so many children, per event loop; commands run one loop after the other."""
+    global _latest  # noqa: PLW0603  a cache of one
+    loop = asyncio.get_running_loop()
+    if _latest is None or _latest[0] is not loop:
+        _latest = loop, asyncio.Semaphore(AT_ONCE)
+    return _latest[1]
 
 
 def request_of(task: Task) -> bytes:

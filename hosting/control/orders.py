@@ -83,7 +83,7 @@ class Task:
         if self.machine.login is None:
             raise NotDone(
                 Answer.UNAUTHORISED,
-                "no login is known for it: add one for the machine, its make or its site (Credentials)",
+                "no login is known for it: add one for the machine, its make or its site (Miner logins)",
             )
         return self.machine.login
 

@@ -133,7 +133,7 @@ class Web:
 def accepted(code: int, path: str) -> None:
     """Raises NotDone for any status that is no success."""
     if code in {401, 403}:
-        raise NotDone(Answer.UNAUTHORISED, "its web interface refuses the login: correct it under Credentials")
+        raise NotDone(Answer.UNAUTHORISED, "its web interface refuses the login: correct it under Miner logins")
     if code in {404, 405, 501}:
         raise NotDone(Answer.UNSUPPORTED, f"its web interface has no {path}")
     if not 200 <= code < 300:

@@ -77,7 +77,7 @@ async def read_mode(page: Web) -> tuple[bytes, Document, str]:
     """The configuration as sent and as read, and the name of its mode. Raises NotDone when it has none."""
     code, raw = await page.request("GET", CONFIGURATION)
     if code in {401, 403}:
-        raise NotDone(Answer.UNAUTHORISED, "its web interface refuses the login: correct it under Credentials")
+        raise NotDone(Answer.UNAUTHORISED, "its web interface refuses the login: correct it under Miner logins")
     try:
         conf = orjson.loads(raw) if code == 200 else None
     except orjson.JSONDecodeError:

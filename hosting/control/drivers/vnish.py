@@ -40,7 +40,7 @@ async def unlock(page: Web, task: Task) -> str:
     told = await page.document("POST", "/api/v1/unlock", body=body, headers={"Content-Type": "application/json"})
     token = told.get("token")
     if not isinstance(token, str) or not token.isprintable() or not token.isascii():
-        raise NotDone(Answer.UNAUTHORISED, f"{MAKE}: it refuses the password: correct it under Credentials")
+        raise NotDone(Answer.UNAUTHORISED, f"{MAKE}: it refuses the password: correct it under Miner logins")
     return token
 
 

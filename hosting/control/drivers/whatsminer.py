@@ -147,7 +147,7 @@ def judged(reply: Document) -> str:
     if entry.get("STATUS") == "S" and code == OK:
         return said(reply)
     if code == TOKEN_ERROR:
-        raise NotDone(Answer.UNAUTHORISED, f"{MAKE}: it refuses the password: correct it under Credentials")
+        raise NotDone(Answer.UNAUTHORISED, f"{MAKE}: it refuses the password: correct it under Miner logins")
     if code == ACCESS_DENIED:
         raise NotDone(
             Answer.UNAUTHORISED,
@@ -161,6 +161,8 @@ def judged(reply: Document) -> str:
 
 
 async def identify(task: Task) -> tuple[object, object]:
+    if task.machine.port == whatsminer_v3.PORT:
+        return await whatsminer_v3.identify(task)
     summary = first({"summary": await ask(task, "summary")}, "summary")
     reply, _repairs = await exchange(task.machine.host, task.machine.port, encode_miner_info(), task.deadline)
     told: Any = reply.get("Msg")

@@ -1,20 +1,17 @@
 """MicroBT's API v3, on a port of its own: JSON behind four bytes of length, and a token for every command."""
 
-import asyncio
 import base64
 import hashlib
 import time
-from typing import Any
 
-import orjson
-
+from hosting.cgminer import framed
 from hosting.cgminer.dialects.sections import text
-from hosting.cgminer.protocol import MAX_REPLY_BYTES, Document, ProtocolError
+from hosting.cgminer.protocol import Document, ProtocolError
 from hosting.cgminer.reading import ReadError
 from hosting.control.orders import Answer, Login, NotDone, Order, Task, unsupported
 
 MAKE = "Whatsminer"
-PORT = 4433
+PORT = framed.PORT
 FACTORY = Login("super", "super")
 OK, INVALID_COMMAND, DENIED = 0, -2, -4
 BLINK = [{"color": "red", "period": 400, "duration": 200, "start": 0}]
@@ -22,26 +19,28 @@ BLINK = [{"color": "red", "period": 400, "duration": 200, "start": 0}]
 
 async def obey(task: Task) -> str:
     name, parameter = command(task)
-    try:
-        async with asyncio.timeout_at(task.deadline):
-            reader, writer = await asyncio.open_connection(task.machine.host, port_of(task))
-            try:
-                told = await converse(reader, writer, {"cmd": "get.device.info", "param": "salt"})
-                salt: Any = told.get("msg")
-                salt = salt.get("salt") if isinstance(salt, dict) else None
-                if not isinstance(salt, str):
-                    raise ProtocolError(ReadError.BAD_JSON)
-                return judged(
-                    await converse(reader, writer, signed(name, parameter, salt, int(time.time()), task.login))
-                )
-            finally:
-                writer.transport.abort()
-    except TimeoutError:
-        raise ProtocolError(ReadError.TIMEOUT) from None
-    except ConnectionRefusedError:
-        raise ProtocolError(ReadError.REFUSED) from None
-    except (asyncio.IncompleteReadError, OSError):
-        raise ProtocolError(ReadError.CLOSED) from None
+    salt = (await about(task)).get("salt")
+    if not isinstance(salt, str):
+        raise ProtocolError(ReadError.BAD_JSON)
+    order = signed(name, parameter, salt, int(time.time()), task.login)
+    (reply,) = await framed.exchange(task.machine.host, port_of(task), [order], task.deadline)
+    return judged(reply)
+
+
+async def identify(task: Task) -> tuple[object, object]:
+    told = await about(task)
+    miner, network = told.get("miner"), told.get("network")
+    return (
+        miner.get("miner-sn") if isinstance(miner, dict) else None,
+        network.get("mac") if isinstance(network, dict) else None,
+    )
+
+
+async def about(task: Task) -> Document:
+    """What the machine says of itself to whoever asks, the salt for tokens included."""
+    (reply,) = await framed.exchange(task.machine.host, port_of(task), [{"cmd": "get.device.info"}], task.deadline)
+    message = reply.get("msg")
+    return message if isinstance(message, dict) else {}
 
 
 def port_of(task: Task) -> int:
@@ -66,22 +65,6 @@ def signed(name: str, parameter: object, salt: str, now: int, login: Login) -> D
     return order if parameter is None else order | {"param": parameter}
 
 
-async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Document) -> Document:
-    """One request and its reply on the open connection."""
-    body = orjson.dumps(request)
-    writer.write(len(body).to_bytes(4, "little") + body)
-    length = int.from_bytes(await reader.readexactly(4), "little")
-    if not 0 < length <= MAX_REPLY_BYTES:
-        raise ProtocolError(ReadError.TOO_BIG)
-    try:
-        reply = orjson.loads((await reader.readexactly(length)).strip(b"\0 \r\n"))
-    except orjson.JSONDecodeError:
-        raise ProtocolError(ReadError.BAD_JSON) from None
-    if not isinstance(reply, dict):
-        raise ProtocolError(ReadError.BAD_JSON)
-    return reply
-
-
 def judged(reply: Document) -> str:
     words = text(reply.get("msg")) or text(reply.get("desc")) or "no reason given"
     code = reply.get("code")
@@ -92,6 +75,6 @@ def judged(reply: Document) -> str:
     if code == DENIED or "password" in words.lower() or "token" in words.lower():
         raise NotDone(
             Answer.UNAUTHORISED,
-            f"{MAKE}: it refuses the account or its API takes no write commands: correct the login under Credentials",
+            f"{MAKE}: it refuses the account or its API takes no write commands: correct the login under Miner logins",
         )
     raise NotDone(Answer.REFUSED, f"{MAKE}: {words[:120]}")

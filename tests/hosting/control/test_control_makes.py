@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hosting.cgminer.simulator import Phase
-from hosting.control import Answer, Login, Machine, Order, extra, identify, send
+from hosting.control import Answer, Login, Machine, Order, extra, identify, look, proves, send
 from hosting.control.makes import by_version, by_words
 from tests.hosting.cgminer.device import REFUSAL, envelope, listening, replying, run
 from tests.hosting.control.fleet import SPEED, as_machine, machines_of, running
@@ -306,6 +306,21 @@ def test_a_machine_of_which_nothing_is_known_is_asked(make):
             return await send(as_machine(miner, make=None, model=None), Order.SLEEP)
 
     assert run(work()).answer is Answer.ACCEPTED
+
+
+def test_a_whatsminer_read_and_commanded_on_its_own_port_needs_no_other():
+    miner = machines_of("Whatsminer v3", 6)[0]
+    machine = as_machine(miner, port=miner.framed_port)
+
+    async def work():
+        async with running([miner]):
+            before = await look(machine)
+            result = await send(machine, Order.SLEEP)
+            await asyncio.sleep(40 / SPEED)
+            return await identify(machine), result, proves(Order.SLEEP, before, [await look(machine)])
+
+    who, result, proved = run(work())
+    assert (who, result.answer, proved) == ((miner.serial, miner.mac), Answer.ACCEPTED, True)
 
 
 def test_nobody_is_identified_where_nobody_answers():

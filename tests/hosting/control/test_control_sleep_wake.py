@@ -124,7 +124,7 @@ def test_without_a_login_nothing_is_tried_and_the_next_step_is_named(make):
             return await send(as_machine(miner, login=None), Order.SLEEP)
 
     result = run(work())
-    assert (result.answer, "Credentials" in result.detail) == (Answer.UNAUTHORISED, True)
+    assert (result.answer, "Miner logins" in result.detail) == (Answer.UNAUTHORISED, True)
 
 
 @pytest.mark.parametrize("make", MAKES)

@@ -8,8 +8,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from hosting.control import Login
-from hosting.credentials import login_for
+from hosting.credentials import login_at, login_for
 from hosting.models import Miner, MinerCredential, MinerIdentity, Site
+from minefarm.demo import keep_factory_logins
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/hosting/minercredential/"
@@ -33,7 +34,7 @@ def keep():
 @pytest.fixture
 def office(client, owner):
     """A browser whose owner proved a moment ago that it is they."""
-    client.post("/accounts/login/", {"login": owner.email, "password": "correct horse battery"})
+    client.force_login(owner)
     return client
 
 
@@ -53,6 +54,14 @@ def test_the_narrowest_login_wins(keep, site, make_miner, catalogue):
     }
 
 
+def test_a_machine_that_is_not_in_the_inventory_yet_has_its_sites_logins(keep, site):
+    keep("of-site", site=site)
+    keep("of-make", site=site, make="Antminer")
+    found = [login_at(site.pk, make) for make in ("Antminer", "Whatsminer", None)]
+    assert [login.password for login in found] == ["of-make", "of-site", "of-site"]
+    assert login_at(Site.objects.create(name="South").pk, "Antminer") is None
+
+
 def test_the_firmware_decides_before_the_maker(keep, site, make_miner):
     miner = make_miner("A-1", cgminer_ip="127.20.0.11")
     MinerIdentity.objects.create(miner=miner, make="Antminer", model="Antminer S19", firmware="VNish 1.2.6")
@@ -67,6 +76,13 @@ def test_the_factorys_login_is_used_only_where_that_is_allowed(settings, make_mi
     assert login_for([miner.pk, avalon.pk]) == {}
     settings.MINEFARM_FACTORY_LOGINS = True
     assert login_for([miner.pk, avalon.pk]) == {miner.pk: Login("root", "root")}
+
+
+def test_the_demos_machines_have_the_logins_of_their_makers(site, miner_a):
+    for _start in range(2):
+        keep_factory_logins(site)
+    assert login_for([miner_a.pk]) == {miner_a.pk: Login("root", "root")}
+    assert MinerCredential.objects.count() == 4
 
 
 def test_six_hundred_machines_cost_two_queries(keep, site, make_miner):
