@@ -133,5 +133,6 @@ class MinerView(ResourceView):
 
     def read(self, pk: int) -> dict[str, Any]:
         staff = actor(self.request).is_staff
-        flat = get_object_or_404(rows.miner_values(self.get_queryset(), staff=staff, details=True), pk=pk)
+        known: QuerySet[Any, rows.Flat] = rows.miner_values(self.get_queryset(), staff=staff, details=True)
+        flat = get_object_or_404(known, pk=pk)
         return rows.miner_row(flat, staff=staff) | {"details": rows.details_row(flat)}

@@ -6,10 +6,11 @@ to wait in the spool keeps its history and loses this.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.db import connection
+from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
 from hosting.cgminer.client import PollResult
@@ -79,6 +80,7 @@ def store_details(minute: datetime, results: Iterable[PollResult]) -> int:
     ]
     if not rows:
         return 0
-    with connection.cursor() as cursor:
+    with connection.wrap_database_errors, connection.cursor() as wrapper:
+        cursor = cast("Cursor[Any]", wrapper.cursor)
         cursor.execute(STORE_DETAILS, {"minute": minute, "rows": Jsonb(rows, orjson.dumps)})
         return cursor.rowcount

@@ -137,7 +137,7 @@ def module(miner: SimulatedMiner) -> str:
 
 
 def stats(miner: SimulatedMiner) -> Reply:
-    counters = {"Calls": 0, "Wait": 0.0, "Max": 0.0, "Min": 99999999.0}
+    counters: Reply = {"Calls": 0, "Wait": 0.0, "Max": 0.0, "Min": 99999999.0}
     data = {"STATS": 0, "ID": "AVA100", "Elapsed": miner.uptime_s} | counters
     data |= {"MM ID0": module(miner), "MM Count": 1, "Smart Speed": 1, "Voltage Level Offset": 0, "Nonce Mask": 25}
     pool = {"STATS": 1, "ID": "POOL0", "Elapsed": miner.uptime_s} | counters | {"Pool Calls": 0, "Work Diff": 262144.0}
@@ -152,7 +152,7 @@ def rates(miner: SimulatedMiner) -> Reply:
 
 
 def summary(miner: SimulatedMiner) -> Reply:
-    data = {"Elapsed": miner.uptime_s} | rates(miner)
+    data: Reply = {"Elapsed": miner.uptime_s} | rates(miner)
     data |= {
         "Found Blocks": 0,
         "Accepted": miner.accepted,
