@@ -20,7 +20,7 @@ COLUMNS = {
 
 
 class Migration(migrations.Migration):
-    dependencies = [("hosting", "0008_energy_ledger")]
+    dependencies = [("hosting", "0009_site_agents")]
 
     operations = [
         migrations.AddField(model_name="minerlatest", name=name, field=column) for name, column in COLUMNS.items()
