@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import cast
 
 from hosting.cgminer import framed
-from hosting.cgminer.dialects import generic, identify, whatsminer
+from hosting.cgminer.dialects import avalon, generic, identify, whatsminer
 from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused, status
 from hosting.cgminer.protocol import (
     MAX_REPLY_BYTES,
@@ -286,6 +286,10 @@ class _Conversation:
             if command not in self.replies and command not in self.tried and await self.ask_kindly(command):
                 dialect = identify(self.replies)
         await self.ask_for_all(dialect, joined=joins)
+        if dialect is avalon and not avalon.modules(self.replies):  # a module that just started leaves its text empty
+            for command in avalon.STATS:
+                self.replies.pop(command, None)
+            await self.ask_first_of("estats|litestats")
         reading = self.parse()
         if not usable(reading):
             if not any(DOWN in message for message in self.refusals):

@@ -124,7 +124,7 @@ class Agent:
         known = self.known
         if known is None or not known.is_ours:
             return None
-        sweep = Sweep(known.site_id, minute or self.clock.minute(), self.miners)
+        sweep = Sweep(known.site_id, minute or self.clock.minute(), self.miners, closer=False)
         said = new_identities(sweep.known, sweep.results)
         self._expire(sweep.facts.minute)
         self.folder.spool.keep(known.site_id, sweep.facts.minute, write_report(sweep.facts, sweep.rows, said))

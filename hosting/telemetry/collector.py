@@ -73,13 +73,16 @@ class SweepReport:
 
 
 class Sweep:
-    """One minute of one site: what is read, and its way into the database or the spool."""
+    """One minute of one site: what is read, and its way into the database or the spool.
 
-    def __init__(self, site_id: int, minute: datetime, miners: Sequence[PolledMiner]) -> None:
+    Without `closer` no machine is looked at more closely: an agent's report has no room for boards.
+    """
+
+    def __init__(self, site_id: int, minute: datetime, miners: Sequence[PolledMiner], *, closer: bool = True) -> None:
         self.started, self.cpu_started = time.perf_counter(), time.process_time()
         self.known = {miner.id: miner for miner in miners if miner.is_due(minute)}
         self.resting = len(miners) - len(self.known)
-        self.results = read_machines(list(self.known.values()), minute)
+        self.results = read_machines(list(self.known.values()), minute if closer else None)
         self.rows = [as_row(self.known[result.key], result) for result in self.results]
         self.facts = SweepFacts(site_id, minute, count_rejected(self.results), self.wall_s, self.cpu_s)
 
@@ -207,10 +210,17 @@ def lock_key(site_id: int) -> str:
     return f"telemetry:site:{site_id}"
 
 
-def read_machines(miners: Sequence[PolledMiner], minute: datetime) -> list[PollResult]:
-    """Poll them all on one event loop; each has a result, in any order. A part of them is looked at more closely."""
+def read_machines(miners: Sequence[PolledMiner], minute: datetime | None = None) -> list[PollResult]:
+    """Poll them all on one event loop; each has a result, in any order. In each minute a part is looked at more closely."""
     targets = [
-        Target(m.host, m.port, m.identity[3], m.id, wants_details(m.id, minute), wants_pool(m.id, minute))
+        Target(
+            m.host,
+            m.port,
+            m.identity[3],
+            m.id,
+            details=minute is not None and wants_details(m.id, minute),
+            pool=minute is not None and wants_pool(m.id, minute),
+        )
         for m in miners
     ]
     return uvloop.run(

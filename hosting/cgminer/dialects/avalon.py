@@ -39,25 +39,42 @@ def recognises(replies: Replies) -> bool:
     return any(isinstance(version.get(key), str) and version[key].startswith(MAKE) for key in ("PROD", "Type", "MODEL"))
 
 
-def modules(replies: Replies) -> list[str]:
-    """The modules' texts: one on machines of this decade, several behind one controller before.
+def modules(replies: Replies) -> list[Values]:
+    """What each module tells, by name: one on machines of this decade, several behind one controller before.
 
-    A module may be told twice, as "MM ID0" and "MM ID0:Summary"; an empty text is none.
+    A module may be told twice, as "MM ID0" and "MM ID0:Summary"; an empty text is none. Gateways that took the text apart
+    already send an object.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Values] = {}
     for command in STATS:
         for entry in entries(replies, command):
             for key, value in entry.items():
                 number = MODULE.match(key)
-                if number and isinstance(value, str) and ("Ver[" in value or "Elapsed[" in value):
-                    found.setdefault(number[0], value)
+                if number and (values := named_values(value)):
+                    found.setdefault(number[0], values)
         if found:
             break
     return list(found.values())[:MAX_MODULES]
 
 
+def named_values(told: object) -> Values:
+    """`NAME[values]` of a text, or the same as an object; nothing when it is neither or not a module's."""
+    if isinstance(told, str):
+        values = dict(PAIR.findall(told[:MAX_TEXT]))
+    elif isinstance(told, dict):
+        inner = told.get("STATS")
+        values = {str(name): words(value) for name, value in (inner if isinstance(inner, dict) else told).items()}
+    else:
+        return {}
+    return values if "Ver" in values or "Elapsed" in values else {}
+
+
+def words(value: object) -> str:
+    return " ".join(str(part) for part in value[:LONGEST_LIST]) if isinstance(value, list) else str(value)[:MAX_TEXT]
+
+
 def parse(replies: Replies) -> Reading:
-    told = [dict(PAIR.findall(module[:MAX_TEXT])) for module in modules(replies)]
+    told = modules(replies)
     summary, version = first(replies, "summary"), first(replies, "version")
     lead = told[0] if told else {}
     reading = Reading(make=MAKE, model=model(lead, version), firmware=firmware(lead, version))
@@ -161,7 +178,7 @@ def chip_temperatures(values: Values) -> list[object]:
 
 
 def detail(reading: Reading, replies: Replies) -> None:
-    told = [dict(PAIR.findall(module[:MAX_TEXT])) for module in modules(replies)]
+    told = modules(replies)
     for values in told:
         reading.boards += boards(reading, values, len(reading.boards))
         reading.errors += errors(values)

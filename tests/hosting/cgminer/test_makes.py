@@ -120,6 +120,28 @@ def test_an_avalon_may_answer_estats_or_litestats_and_tell_its_module_twice():
     assert (reading.power_w, len(reading.fan_rpm), len(reading.boards)) == (3208.0, 4, 3)
 
 
+def test_a_module_may_be_an_object_that_somebody_took_apart():
+    values = {
+        "Ver": "Q-25052801",
+        "Elapsed": 37850,
+        "PS": [0, 1222, 4, 0, 0, 2245, 139],
+        "GHSspd": 0.0,
+        "GHSavg": 44018.2,
+    }
+    values |= {
+        "SYSTEMSTATU": "Work: In Idle, Hash Board: 1",
+        "SoftOFF": 4,
+        "TMax": 0,
+        "ITemp": 25,
+        "Fan1": 0,
+        "Fan2": 0,
+    }
+    for told in (values, {"STATS": values}):
+        reading = read(stats=envelope("STATS", {"MM ID0:Summary": told, "HBinfo": {"HB0": {"PVT_T0": [25]}}}))
+        assert (reading.hashrate_ths, reading.hashrate_avg_ths, reading.power_w) == (0.0, 44.02, 139.0)
+        assert (reading.temperature_c, reading.inlet_temperature_c, reading.fan_rpm) == (None, 25.0, [0, 0])
+
+
 def test_the_modules_of_an_old_avalon_are_one_machine():
     module = (
         "Ver[8511808-7e42ba0] DNA[013c9dfb6b7c3c20] Elapsed[912] LW[80000] MH[3 0 3 4] HW[10] Temp[29] TMax[84] Fan[5880]"

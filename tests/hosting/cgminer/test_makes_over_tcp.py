@@ -149,6 +149,41 @@ def test_a_whatsminer_whose_miner_process_is_down_reads_zero():
     assert (reading.make, reading.hashrate_ths, reading.power_w) == ("Whatsminer", 0.0, None)
 
 
+def test_an_avalon_whose_stats_are_empty_is_asked_in_other_words():
+    version = {"STATUS": [{"STATUS": "S"}], "VERSION": [{"PROD": "Avalon Q", "MODEL": "Q"}]}
+    text = (
+        "Ver[Q-25052801_14a19a2] Elapsed[60] SYSTEMSTATU[Work: In Work] TMax[71] Fan1[2200]"
+        " PS[0 1222 2494 64 1599 2495 1659] GHSspd[81500.5]"
+    )
+    replies = {
+        "version": version,
+        "stats": {"STATUS": [{"STATUS": "S"}], "STATS": [{"STATS": 0, "ID": "AVALON0", "MM ID0:Summary": ""}]},
+        "litestats": {"STATUS": [{"STATUS": "S"}], "STATS": [{"STATS": 0, "MM ID0:Summary": text}]},
+    }
+
+    async def serve(command, _reader, writer):
+        refusal = {"STATUS": [{"STATUS": "E", "Code": 14, "Msg": "Invalid command"}]}
+        writer.write(json.dumps(replies.get(command, refusal)).encode() + b"\0")
+
+    async def work():
+        async with listening(serve) as (port, asked):
+            first = await poll("127.0.0.1", port)
+            asked.clear()
+            again = await poll("127.0.0.1", port, command_set=first.command_set)
+            return first, again, asked
+
+    first, again, asked = run(work())
+    for result in (first, again):
+        reading = result.reading
+        assert (reading.make, reading.hashrate_ths, reading.power_w, reading.temperature_c) == (
+            "Avalon",
+            81.5,
+            1659.0,
+            71.0,
+        )
+    assert (first.command_set, asked) == ("litestats", ["litestats"])
+
+
 def test_a_closer_look_that_fails_leaves_the_reading():
     async def serve(command, _reader, writer):
         if command == "summary":
