@@ -136,9 +136,12 @@ def set_power(reading: Reading, values: Fields, names: Iterable[str]) -> None:
 
 def name_the_firmware(reading: Reading, values: Fields) -> None:
     """`Antminer S19 XP (Vnish 1.2.0)` is an S19 XP that obeys VNish's interface."""
-    found = FIRMWARE.search(reading.model or "")
+    model = reading.model
+    if model is None or "(" not in model:
+        return
+    found = FIRMWARE.search(model)
     if found is not None:
-        reading.make, reading.model = VNISH, text((reading.model or "")[: found.start()])
+        reading.make, reading.model = VNISH, text(model[: found.start()])
         reading.firmware = text(values.get("build_version")) or found[1] or reading.firmware
 
 

@@ -7,8 +7,11 @@ Fields = Mapping[str, Any]
 # Command name to its reply document, for those commands that were asked and answered.
 Replies = Mapping[str, Fields]
 
-# Where it is not the command's name in capitals.
+# Those of every minute, and where it is not the command's name in capitals.
 SECTIONS = {
+    "summary": "SUMMARY",
+    "stats": "STATS",
+    "version": "VERSION",
     "estats": "STATS",
     "litestats": "STATS",
     "edevs": "DEVS",
