@@ -309,7 +309,8 @@ def test_admin_makes_a_token_once_the_person_has_confirmed(agents_site, admin, o
     secret = re.search(r"mfa_[\w-]{43}", shown.content.decode())[0]
     token = SiteToken.objects.get()
     assert (token.site, token.addresses, token.created_by) == (agents_site, ["192.0.2.7/32"], admin)
-    assert (shown.headers["Cache-Control"], SiteToken.objects.presented(secret)) == ("no-store", token)
+    assert "no-store" in shown.headers["Cache-Control"]
+    assert SiteToken.objects.presented(secret) == token
     listed = client.get(reverse("admin:hosting_sitetoken_changelist")).content.decode()
     assert token.prefix in listed
     assert secret not in listed
