@@ -1,3 +1,4 @@
+from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWindow
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -15,10 +16,14 @@ from hosting.models.telemetry import (
 )
 
 __all__ = [
+    "Alert",
+    "AlertRule",
+    "AlertSignal",
     "ClientBucket",
     "ClientHour",
     "ElectricityPrice",
     "EnergySource",
+    "MaintenanceWindow",
     "Miner",
     "MinerDay",
     "MinerHour",
