@@ -36,9 +36,13 @@ FROM (
     FROM alerts a JOIN alert_signals s ON s.alert_id = a.id WHERE a.state = 'open' AND a.miner_id IS NOT NULL
     GROUP BY a.site_id, a.kind, a.severity, a.rule_id
     UNION ALL
+    SELECT site_id, kind, severity, rule_id, count(*), 0, min(since), max(observed_at) FROM alert_ripe
+    GROUP BY site_id, kind, severity, rule_id
+    UNION ALL
     SELECT b.site_id, r.kind, r.severity, s.rule_id, 0, count(*), NULL, NULL
     FROM alert_signals s JOIN alert_rules r ON r.id = s.rule_id JOIN alert_base b ON b.miner_id = s.miner_id
     WHERE s.alert_id IS NULL AND s.hits >= 2 AND s.observed_at - s.since >= make_interval(secs => r.minutes * 30)
+        AND NOT EXISTS (SELECT FROM alert_ripe x WHERE x.rule_id = s.rule_id AND x.miner_id = s.miner_id)
     GROUP BY b.site_id, r.kind, r.severity, s.rule_id
     UNION ALL
     SELECT p.site_id, p.kind, p.severity, p.rule_id, 0, 0, NULL, NULL
@@ -63,7 +67,9 @@ END_PARENT = """
 UPDATE alerts SET state = 'resolved', resolved_at = %(now)s, machines = 0
 WHERE id = %(parent)s AND state IN ('open', 'acknowledged') RETURNING id
 """
-UNFOLD = "UPDATE alerts SET suppressed_by_id = NULL WHERE suppressed_by_id = %(parent)s AND state <> 'resolved'"
+UNFOLD = """
+UPDATE alerts SET suppressed_by_id = NULL WHERE suppressed_by_id = %(parent)s AND site_id = %(site)s AND state <> 'resolved'
+"""
 
 
 def fold(cursor: "Cursor[Any]", now: datetime) -> list[int]:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from psycopg import Cursor
 
 from hosting.alerts import fold, tell
-from hosting.alerts.conditions import CONDITIONS
+from hosting.alerts.conditions import CONDITIONS, DEFAULT_LOW_PERCENT
 from hosting.catalogue import CATALOGUE, find_model
 from hosting.models import MinerIdentity
 from minefarm.lib.clock import database_now
@@ -35,7 +35,7 @@ class Watched:
 BASE = f"""
 SET LOCAL client_min_messages = warning;
 SET LOCAL enable_nestloop = off;
-DROP TABLE IF EXISTS alert_base, alert_fit, alert_bad;
+DROP TABLE IF EXISTS alert_base, alert_fit, alert_bad, alert_ripe;
 CREATE TEMPORARY TABLE alert_base ON COMMIT DROP AS
 WITH sweeps AS (
     SELECT site_id, minute, minute - lag(minute) OVER (PARTITION BY site_id ORDER BY minute) AS hole
@@ -123,11 +123,12 @@ FROM over WHERE a.id = over.alert_id AND a.state IN ('open', 'acknowledged')
 RETURNING a.id
 """
 # Long enough and twice in a row. A low hashrate must also be low on the whole: single readings of some makes jump about.
-OPEN = f"""
+RIPE = f"""
+CREATE TEMPORARY TABLE alert_ripe ON COMMIT DROP AS
 WITH ripe AS MATERIALIZED (
     SELECT s.rule_id, s.miner_id, s.since, s.observed_at, s.evidence, r.kind, r.severity, b.site_id,
         s.observed_at - make_interval(mins => r.minutes) AS window_start,
-        b.expected_ths * COALESCE(r.threshold, 75) / 100 AS low_ths
+        b.expected_ths * COALESCE(r.threshold, {DEFAULT_LOW_PERCENT}) / 100 AS low_ths
     FROM alert_signals s JOIN alert_rules r ON r.id = s.rule_id JOIN alert_base b ON b.miner_id = s.miner_id
     WHERE s.alert_id IS NULL AND s.hits >= {HITS_TO_OPEN} AND s.observed_at - s.since >= make_interval(mins => r.minutes)
 ), low AS MATERIALIZED (
@@ -136,11 +137,17 @@ WITH ripe AS MATERIALIZED (
     WHERE c.kind = 'low_hashrate' AND t.recorded_at > %(now)s - interval '1 day'
         AND t.recorded_at > (SELECT min(window_start) FROM ripe WHERE kind = 'low_hashrate')
     GROUP BY c.rule_id, c.miner_id, c.low_ths HAVING avg(t.hashrate) < c.low_ths
-), opened AS (
-    INSERT INTO alerts (rule_id, kind, severity, site_id, miner_id, opened_at, last_seen_at, evidence)
-    SELECT rule_id, kind, severity, site_id, miner_id, since, observed_at, evidence FROM ripe
-    WHERE kind <> 'low_hashrate' OR (rule_id, miner_id) IN (SELECT rule_id, miner_id FROM low)
-    ON CONFLICT DO NOTHING
+)
+SELECT rule_id, miner_id, kind, severity, site_id, since, observed_at, evidence FROM ripe
+WHERE kind <> 'low_hashrate' OR (rule_id, miner_id) IN (SELECT rule_id, miner_id FROM low)
+"""
+# Below the alert of the whole site, where there is one.
+OPEN = """
+WITH opened AS (
+    INSERT INTO alerts (rule_id, kind, severity, site_id, miner_id, opened_at, last_seen_at, evidence, suppressed_by_id)
+    SELECT r.rule_id, r.kind, r.severity, r.site_id, r.miner_id, r.since, r.observed_at, r.evidence, p.id
+    FROM alert_ripe r LEFT JOIN alerts p ON p.miner_id IS NULL AND p.state <> 'resolved'
+        AND p.site_id = r.site_id AND p.kind = r.kind AND p.severity = r.severity
     RETURNING id, rule_id, miner_id
 )
 UPDATE alert_signals s SET alert_id = opened.id FROM opened
@@ -163,9 +170,10 @@ def watch_fleet() -> Watched:
         cursor.execute(MISSES)
         cursor.execute(OVER, {"now": now})
         resolved = [alert_id for (alert_id,) in cursor.fetchall()]
-        cursor.execute(OPEN, {"now": now})
-        cursor.execute(REFRESH)
+        cursor.execute(RIPE, {"now": now})
         resolved += fold.fold(cursor, now)
+        cursor.execute(OPEN)
+        cursor.execute(REFRESH)
         opened = tell.tell_opened(now)
         over = tell.tell_resolved(resolved)
         cursor.execute("SELECT count(DISTINCT miner_id) FROM alert_bad")

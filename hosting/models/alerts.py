@@ -132,7 +132,6 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["site", "kind"], name="alerts_standing", condition=~Q(state=AlertState.RESOLVED)),
             models.Index(fields=["miner", "-opened_at"], name="alerts_of_a_miner"),
-            models.Index(fields=["suppressed_by"], name="alerts_folded", condition=Q(suppressed_by__isnull=False)),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -162,9 +161,10 @@ class AlertSignal(models.Model):
     """
 
     pk = models.CompositePrimaryKey("rule_id", "miner_id")
-    rule = models.ForeignKey(AlertRule, models.CASCADE, db_index=False, related_name="+")
-    miner = models.ForeignKey(Miner, models.CASCADE, db_index=False, related_name="+")
-    alert = models.ForeignKey(Alert, models.SET_NULL, null=True, db_index=False, related_name="+")
+    # No database constraints: the next evaluation drops a signal whose rule or machine is gone.
+    rule = models.ForeignKey(AlertRule, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
+    miner = models.ForeignKey(Miner, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
+    alert = models.ForeignKey(Alert, models.SET_NULL, null=True, db_constraint=False, db_index=False, related_name="+")
     since = models.DateTimeField()
     observed_at = models.DateTimeField()
     hits = models.SmallIntegerField(help_text="Bad readings in a row.")
