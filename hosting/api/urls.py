@@ -1,6 +1,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from hosting.api.alerts import AlertView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
 from hosting.api.views import MinerModelView, MinerView, SiteView
@@ -8,6 +9,7 @@ from hosting.api.views import MinerModelView, MinerView, SiteView
 router = SimpleRouter(use_regex_path=False)
 router.register("sites", SiteView, basename="site")
 router.register("models", MinerModelView, basename="model")
+router.register("alerts", AlertView, basename="alert")
 router.register("miners", MinerView, basename="miner")
 
 urlpatterns = [

@@ -14,6 +14,7 @@ from hosting.models.telemetry import (
     TelemetryGap,
     TelemetrySweep,
 )
+from hosting.models.views import SavedView
 
 __all__ = [
     "Alert",
@@ -33,6 +34,7 @@ __all__ = [
     "OperationLog",
     "RetentionHold",
     "RetiredDay",
+    "SavedView",
     "Site",
     "SiteBucket",
     "SiteHour",
