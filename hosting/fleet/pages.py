@@ -171,7 +171,7 @@ def act(request: HttpRequest) -> HttpResponse:
         else:
             messages.add_message(request, messages.SUCCESS if moved else messages.WARNING, outcome(verb, count, moved))
             return redirect(back_to(query))
-    return _ask(request, verb, form, query, chosen, count, changed=changed)
+    return _ask(request, verb, {"form": form, "count": count, "changed": changed}, query, chosen)
 
 
 def _asked_query(request: HttpRequest) -> dict[str, str]:
@@ -187,25 +187,16 @@ def _chosen(request: HttpRequest, query: FleetQuery, user: User) -> "QuerySet[Mi
 
 
 def _ask(
-    request: HttpRequest,
-    verb: Verb,
-    form: Any,
-    query: FleetQuery,
-    chosen: "QuerySet[Miner]",
-    count: int,
-    *,
-    changed: bool,
+    request: HttpRequest, verb: Verb, asked: dict[str, Any], query: FleetQuery, chosen: "QuerySet[Miner]"
 ) -> HttpResponse:
     across = bool(request.POST.get("across"))
     context = {
         "nav": "fleet",
         "verb": verb,
         "verb_name": request.POST["verb"],
-        "form": form,
-        "count": count,
-        "changed": changed,
+        **asked,
         "serials": list(chosen.order_by("serial_number").values_list("serial_number", flat=True)[:SHOWN]),
-        "more": max(count - SHOWN, 0),
+        "more": max(asked["count"] - SHOWN, 0),
         "across": across,
         "ids": [] if across else list(chosen.values_list("pk", flat=True)),
         "query": query.encode(),

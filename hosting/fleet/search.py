@@ -65,11 +65,8 @@ class FleetQuery:
                 column = "miner_model" if name == "model" else name
                 miners = miners.filter(**{column: int(value)}) if is_id(value) else miners.none()
         if self.client:
-            miners = (
-                miners.filter(client=None if self.client == "none" else self.client)
-                if is_client(self.client)
-                else miners.none()
-            )
+            owner = None if self.client == "none" else self.client
+            miners = miners.filter(client=owner) if is_client(self.client) else miners.none()
         if self.make:
             miners = miners.filter(miner_model__manufacturer=self.make)
         return self._with_alert(miners) if self.alert else miners
