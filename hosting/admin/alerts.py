@@ -22,7 +22,17 @@ class AlertRuleAdmin(FarmAdmin):
     list_display = ("kind_shown", "severity_shown", "site", "miner_model", "threshold", "minutes", "enabled")
     list_filter = ("enabled", ("kind", ChoicesDropdownFilter))
     list_select_related = ("site", "miner_model")
-    fields = ("kind", "severity", "site", "miner_model", "threshold", "minutes", "cooldown_minutes", "enabled")
+    fields = (
+        "kind",
+        "severity",
+        "site",
+        "miner_model",
+        "threshold",
+        "expected",
+        "minutes",
+        "cooldown_minutes",
+        "enabled",
+    )
 
     @column("kind", ordering="kind")
     def kind_shown(self, rule: AlertRule) -> str:

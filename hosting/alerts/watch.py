@@ -4,7 +4,7 @@ A site whose collector is silent is left as it was, and time without sweeps coun
 fault. Each machine counts once per reading, so running twice changes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -14,10 +14,11 @@ from psycopg import Cursor
 from hosting.alerts import fold, tell
 from hosting.alerts.conditions import CONDITIONS, DEFAULT_LOW_PERCENT
 from hosting.catalogue import CATALOGUE, find_model
-from hosting.models import MinerIdentity
+from hosting.models import MinerIdentity, MinerLatest
 from minefarm.lib.clock import database_now
 
 HITS_TO_OPEN, MISSES_TO_CLOSE = 2, 3
+DETAILS_FRESH_FOR = "15 minutes"
 BLIND_AFTER = "3 minutes"  # without a sweep of the site; also the hole between two sweeps after which time starts again
 
 
@@ -31,6 +32,18 @@ class Watched:
     resolved: int
 
 
+# What newer readings tell of boards and pools; where the table has no such column, nothing is known. Details that were read
+# long ago say nothing of now.
+DETAIL_TYPES = {"boards": "jsonb", "board_temperature_c": "numeric", "pool_url": "text", "pool_worker": "text"}
+STORED = {field.column for field in MinerLatest._meta.fields}  # noqa: SLF001  public by documentation
+DETAILS = ", ".join(
+    (
+        f"CASE WHEN l.details_at > l.attempted_at - interval '{DETAILS_FRESH_FOR}' THEN l.details_at END AS details_at"
+        if "details_at" in STORED
+        else "NULL::timestamptz AS details_at",
+        *(f"l.{name}" if name in STORED else f"NULL::{kind} AS {name}" for name, kind in DETAIL_TYPES.items()),
+    )
+)
 # "DROP IF EXISTS" is quiet in production: there the tables ended with the transaction before.
 BASE = f"""
 SET LOCAL client_min_messages = warning;
@@ -51,6 +64,8 @@ SELECT m.id AS miner_id, m.site_id, COALESCE(m.miner_model_id, 0) AS model_id, m
     l.error IS NULL AS reached, l.error, l.seen_at, l.hashrate_ths, l.temperature_c, l.fan_rpm,
     COALESCE(m.nameplate_ths, k.hashrate) AS expected_ths, k.name AS model_name,
     COALESCE(k.warn_chip_c, 85) AS warn_chip_c, COALESCE(k.critical_chip_c, 95) AS critical_chip_c,
+    COALESCE(k.warn_board_c, 75) AS warn_board_c, COALESCE(k.critical_board_c, 85) AS critical_board_c,
+    k.boards AS model_boards, {DETAILS},
     CASE WHEN other.meant <> k.name AND k.name = ANY(%(catalogue)s) THEN i.model END AS other_model
 FROM hosting_miners m
 JOIN miner_latest l ON l.miner_id = m.id
@@ -70,7 +85,7 @@ FIT = """
 CREATE TEMPORARY TABLE alert_fit ON COMMIT DROP AS
 SELECT * FROM (
     SELECT DISTINCT ON (g.site_id, g.model_id, r.kind, r.severity)
-        g.site_id, g.model_id, r.id AS rule_id, r.kind, r.severity, r.threshold, r.enabled
+        g.site_id, g.model_id, r.id AS rule_id, r.kind, r.severity, r.threshold, r.expected, r.enabled
     FROM (SELECT DISTINCT site_id, model_id FROM alert_base) g
     JOIN alert_rules r ON (r.site_id IS NULL OR r.site_id = g.site_id)
         AND (r.miner_model_id IS NULL OR r.miner_model_id = g.model_id)
@@ -78,17 +93,15 @@ SELECT * FROM (
         (r.miner_model_id IS NOT NULL)::int * 2 + (r.site_id IS NOT NULL)::int DESC
 ) closest WHERE enabled
 """
+BAD_OF_KIND = """
+SELECT b.miner_id, {observed} AS observed_at, b.steady_since, f.rule_id, f.kind, f.severity, {evidence} AS evidence
+FROM alert_base b JOIN alert_fit f USING (site_id, model_id)
+WHERE f.kind = '{kind}' AND b.observed_at IS NOT NULL AND {bad}
+"""
 # Of one kind only the gravest severity of a machine counts.
 BAD = f"""
 CREATE TEMPORARY TABLE alert_bad ON COMMIT DROP AS
-SELECT DISTINCT ON (miner_id, kind) * FROM ({
-    " UNION ALL ".join(
-        f"SELECT b.miner_id, b.observed_at, b.steady_since, f.rule_id, f.kind, f.severity, {condition.evidence} AS evidence"
-        f" FROM alert_base b JOIN alert_fit f USING (site_id, model_id)"
-        f" WHERE f.kind = '{condition.kind}' AND b.observed_at IS NOT NULL AND {condition.bad}"
-        for condition in CONDITIONS
-    )
-}) found
+SELECT DISTINCT ON (miner_id, kind) * FROM ({" UNION ALL ".join(BAD_OF_KIND.format(**asdict(each)) for each in CONDITIONS)}) found
 ORDER BY miner_id, kind, array_position(ARRAY['critical', 'warning', 'info'], severity)
 """
 # A signal from before a hole in the sweeps starts again, unless it is an alert already.

@@ -39,6 +39,12 @@ class AlertRule(models.Model):
         help_text="Low hashrate: percent of what is expected (75 when empty). Too hot: °C of the hottest chip (the"
         " model's own limits when empty). Other kinds take none.",
     )
+    expected = models.TextField(
+        null=True,
+        blank=True,
+        help_text="Wrong pool: part of the pool's address or of the worker that a machine must have; of several,"
+        " separated by commas, one suffices. Other kinds take none.",
+    )
     minutes = models.PositiveSmallIntegerField(
         "for so many minutes", default=5, validators=[MaxValueValidator(1440)], help_text="How long it must last."
     )
@@ -75,6 +81,9 @@ class AlertRule(models.Model):
     def clean(self) -> None:
         if self.threshold is not None and self.kind not in {AlertKind.LOW_HASHRATE, AlertKind.HOT_CHIP}:
             raise ValidationError({"threshold": "This kind takes no threshold: leave it empty."})
+        self.expected = self.expected or None
+        if self.expected and self.kind != AlertKind.WRONG_POOL:
+            raise ValidationError({"expected": "This kind expects no pool: leave it empty."})
 
 
 class AlertRows(models.QuerySet["Alert"]):

@@ -92,6 +92,9 @@ class MinerModel(models.Model):
     critical_chip_c = models.SmallIntegerField("chip is critical at (°C)", default=95, db_default=95)
     warn_board_c = models.SmallIntegerField("board warns at (°C)", default=75, db_default=75)
     critical_board_c = models.SmallIntegerField("board is critical at (°C)", default=85, db_default=85)
+    boards = models.PositiveSmallIntegerField(
+        "hash boards", null=True, blank=True, help_text="How many it has; fewer are an alert."
+    )
 
     class Meta:
         db_table = "miner_models"
