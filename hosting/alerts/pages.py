@@ -77,8 +77,8 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     return render(request, "hosting/alerts.html", context)
 
 
-@require_POST
 @permission_required("alert:acknowledge")
+@require_POST
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     """Take one alert on; the table as it is then, or without JavaScript the page."""
     user = actor(request)

@@ -146,8 +146,8 @@ def choices(user: User, miners: "QuerySet[Miner]") -> dict[str, Any]:
 # --- acting on a choice ---------------------------------------------------------------------------------------------------
 
 
-@require_POST
 @staff_required
+@require_POST
 def act(request: HttpRequest) -> HttpResponse:
     """Ask first, with the number of machines; then do it to those that are as many still."""
     user = actor(request)
@@ -219,8 +219,8 @@ def saved_views(user: User) -> list[SavedView]:
     )
 
 
-@require_POST
 @staff_required
+@require_POST
 def keep_view(request: HttpRequest) -> HttpResponse:
     """Keep the search under a name; one's own view of that name is replaced."""
     query = FleetQuery.parse(_asked_query(request))
@@ -234,8 +234,8 @@ def keep_view(request: HttpRequest) -> HttpResponse:
     return redirect(back_to(query))
 
 
-@require_POST
 @staff_required
+@require_POST
 def drop_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Forget one's own view; others' are not there."""
     view = get_object_or_404(SavedView, pk=pk, owner=actor(request))

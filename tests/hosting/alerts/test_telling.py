@@ -16,7 +16,8 @@ def test_a_member_of_staff_who_asked_gets_one_mail(farm, machines, admin):
     drain()
     (sent,) = mail.outbox
     assert (sent.to, sent.subject) == ([admin.email], "MineFarm: alert.opened")
-    assert "site North, machines 25, evidence 25 of 25 machines" in sent.body
+    assert "site North" in sent.body
+    assert "evidence 25 of 25 machines, machines 25, severity critical" in sent.body
 
 
 def test_a_customer_hears_of_their_own_machine_and_of_no_other(farm, machines, client_a, client_b):

@@ -25,17 +25,10 @@ def history(site, miner_a, miner_b, operator):
             "miner": miner,
             "opened_at": now,
         }
-        Alert.objects.create(
-            **plain,
-            last_seen_at=now,
-            evidence=f"{miner} is silent now",
-            state="acknowledged",
-            note="late payer",
-            acknowledged_by=operator,
-        )
-        Alert.objects.create(
-            **plain, last_seen_at=now, evidence=f"{miner} was silent", state="resolved", resolved_at=now
-        )
+        taken = {"state": "acknowledged", "note": "late payer", "acknowledged_by": operator}
+        Alert.objects.create(**plain, last_seen_at=now, evidence=f"{miner} is silent now", **taken)
+        over = {"state": "resolved", "resolved_at": now}
+        Alert.objects.create(**plain, last_seen_at=now, evidence=f"{miner} was silent", **over)
     with transaction.atomic():
         facts = CATALOGUE["miner.offline"].example | {"miner_id": miner_a.pk}
         publish("miner.offline", about=f"miner:{miner_a.pk}", client_id=miner_a.client_id, **facts)
