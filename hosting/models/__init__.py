@@ -1,3 +1,4 @@
+from hosting.models.agents import SiteAgent, SiteToken
 from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWindow
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
@@ -36,9 +37,11 @@ __all__ = [
     "RetiredDay",
     "SavedView",
     "Site",
+    "SiteAgent",
     "SiteBucket",
     "SiteHour",
     "SiteOfLimit",
+    "SiteToken",
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",
