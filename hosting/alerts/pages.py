@@ -42,8 +42,8 @@ def alert_table(request: HttpRequest) -> dict[str, Any]:
     user = actor(request)
     mine = Alert.objects.for_user(user)
     # A customer's machines stand for themselves, whatever befell the rest of the site.
-    alerts = mine.on_top() if user.is_staff else mine.standing()
-    alerts = gravest_first(wanted(alerts, request)).select_related("miner", "site")
+    shown = mine.on_top() if user.is_staff else mine.standing()
+    alerts = gravest_first(wanted(shown, request)).select_related("miner", "site")
     if user.is_staff:
         alerts = alerts.select_related("acknowledged_by").defer("acknowledged_by__password")
     else:

@@ -130,4 +130,5 @@ class AlertView(viewsets.GenericViewSet[Any]):
         return Response(self.read(pk))
 
     def read(self, pk: int) -> Flat:
-        return get_object_or_404(self.values(self.get_queryset()), pk=pk)
+        found: Flat = get_object_or_404(self.values(self.get_queryset()), pk=pk)  # type: ignore[type-var,assignment]  # stubs take querysets of models only
+        return found

@@ -65,8 +65,8 @@ class FleetQuery:
                 column = "miner_model" if name == "model" else name
                 miners = miners.filter(**{column: int(value)}) if is_id(value) else miners.none()
         if self.client:
-            owner = None if self.client == "none" else self.client
-            miners = miners.filter(client=owner) if is_client(self.client) else miners.none()
+            owner = Q(client__isnull=True) if self.client == "none" else Q(client=self.client)
+            miners = miners.filter(owner) if is_client(self.client) else miners.none()
         if self.make:
             miners = miners.filter(miner_model__manufacturer=self.make)
         return self._with_alert(miners) if self.alert else miners
@@ -115,6 +115,7 @@ SORTS: dict[str, Any] = {
     "temperature": F("latest__temperature_c"),
     "seen": F("latest__seen_at"),
 }
+UNKNOWN = Q(key__isnull=True)
 ALWAYS = ("serial", "seen")  # the others are of the present only while the reading is fresh
 
 
@@ -135,9 +136,9 @@ def after(miners: "QuerySet[Miner]", sort: str, cursor: str) -> "QuerySet[Miner]
         return miners
     value, pk = key
     if value is None:
-        return miners.filter(key__isnull=True, pk__gt=pk)
+        return miners.filter(UNKNOWN, pk__gt=pk)
     beyond = "key__lt" if sort.startswith("-") else "key__gt"
-    return miners.filter(Q(**{beyond: value}) | Q(key=value, pk__gt=pk) | Q(key__isnull=True))
+    return miners.filter(Q(**{beyond: value}) | Q(key=value, pk__gt=pk) | UNKNOWN)
 
 
 def cursor_of(miner: Miner) -> str:
