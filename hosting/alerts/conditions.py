@@ -77,6 +77,6 @@ CONDITIONS = (
     Condition(
         AlertKind.UNEXPECTED_IDENTITY,
         "b.reached AND b.other_model IS NOT NULL",
-        "'reports itself as ' || b.other_model || ', the inventory says ' || b.model_name",
+        "'reports itself as ' || b.other_model || COALESCE(', the inventory says ' || b.model_name, '')",
     ),
 )

@@ -44,6 +44,7 @@ DETAILS = ", ".join(
         *(f"l.{name}" if name in STORED else f"NULL::{kind} AS {name}" for name, kind in DETAIL_TYPES.items()),
     )
 )
+MISMATCH = "i.mismatch" if hasattr(MinerIdentity, "mismatch") else "NULL"  # found out when machines are identified
 # "DROP IF EXISTS" is quiet in production: there the tables ended with the transaction before.
 BASE = f"""
 SET LOCAL client_min_messages = warning;
@@ -66,7 +67,7 @@ SELECT m.id AS miner_id, m.site_id, COALESCE(m.miner_model_id, 0) AS model_id, m
     COALESCE(k.warn_chip_c, 85) AS warn_chip_c, COALESCE(k.critical_chip_c, 95) AS critical_chip_c,
     COALESCE(k.warn_board_c, 75) AS warn_board_c, COALESCE(k.critical_board_c, 85) AS critical_board_c,
     k.boards AS model_boards, {DETAILS},
-    CASE WHEN other.meant <> k.name AND k.name = ANY(%(catalogue)s) THEN i.model END AS other_model
+    COALESCE({MISMATCH}, CASE WHEN other.meant <> k.name AND k.name = ANY(%(catalogue)s) THEN i.model END) AS other_model
 FROM hosting_miners m
 JOIN miner_latest l ON l.miner_id = m.id
 LEFT JOIN swept ON swept.site_id = m.site_id

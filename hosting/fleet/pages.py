@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.apps import apps
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -15,7 +16,7 @@ from accounts.access import actor, staff_required
 from accounts.models import User
 from hosting import services, summary
 from hosting.alerts.kinds import Severity
-from hosting.fleet.search import FleetQuery, after, cursor_of, in_order, is_id, status_counts
+from hosting.fleet.search import RACKED, FleetQuery, after, cursor_of, in_order, is_id, status_counts
 from hosting.fleet.verbs import VERBS, Verb, outcome
 from hosting.models import Alert, Miner, MinerModel, SavedView, Site
 from hosting.states import MinerStatus
@@ -59,7 +60,9 @@ def fleet(request: HttpRequest) -> HttpResponse:
 
 
 def reachable(user: User) -> "QuerySet[Miner]":
-    return Miner.objects.for_user(user)
+    """Machines that the person reaches, without retired ones where machines retire."""
+    miners = Miner.objects.for_user(user)
+    return miners.filter(retired_at=None) if hasattr(Miner, "retired_at") else miners
 
 
 def page_of(query: FleetQuery, miners: "QuerySet[Miner]", cursor: str) -> tuple[list[dict[str, Any]], str]:
@@ -133,10 +136,12 @@ def columns(query: FleetQuery) -> list[dict[str, Any]]:
 
 def choices(user: User, miners: "QuerySet[Miner]") -> dict[str, Any]:
     """What the filter offers: of what the person reaches."""
+    racks = apps.get_model("hosting", "Rack").objects.for_user(user).order_by("name") if RACKED else ()
     models = list(MinerModel.objects.order_by("manufacturer", "name"))
     owners = User.objects.filter(pk__in=miners.order_by().values("client")).order_by("name", "email")
     return {
         "sites": list(Site.objects.for_user(user).order_by("name").values_list("id", "name")),
+        "racks": [(rack.pk, str(rack)) for rack in racks],
         "models": models,
         "makes": sorted({model.manufacturer for model in models if model.manufacturer}),
         "clients": list(owners.defer("password")),

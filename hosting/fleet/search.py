@@ -14,13 +14,15 @@ from django.db.models import Case, Count, DecimalField, Exists, Expression, F, O
 from django.db.models.functions import Cast
 
 from hosting.alerts.kinds import STANDING
-from hosting.models import Alert, Miner
+from hosting.models import Alert, Miner, MinerIdentity, MinerLatest
 from hosting.states import MinerStatus
 from hosting.summary import FRESH_FOR
 
 LONGEST = 100
-# Where the text is looked for, beside the address, of which it may be the beginning.
-SEARCHED = ("serial_number",)
+# Where the text is looked for, beside the address, of which it may be the beginning; as far as the tables know of it.
+_WORDS = ((Miner, "", "serial_number"), (MinerLatest, "latest__", "pool_worker"), (MinerIdentity, "identity__", "mac"))
+SEARCHED = tuple(f"{path}{name}" for model, path, name in _WORDS if hasattr(model, name))
+RACKED = hasattr(Miner, "rack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class FleetQuery:
     client: str = ""
     model: str = ""
     make: str = ""
+    rack: str = ""
     status: str = ""
     alert: str = ""
     sort: str = ""
@@ -60,10 +63,11 @@ class FleetQuery:
             for column in SEARCHED:
                 fits |= Q(**{f"{column}__icontains": self.q})
             miners = miners.filter(fits)
-        for name in ("site", "model"):
+        for name in ("site", "model", "rack"):
             if value := getattr(self, name):
                 column = "miner_model" if name == "model" else name
-                miners = miners.filter(**{column: int(value)}) if is_id(value) else miners.none()
+                known = is_id(value) and (name != "rack" or RACKED)
+                miners = miners.filter(**{column: int(value)}) if known else miners.none()
         if self.client:
             owner = Q(client__isnull=True) if self.client == "none" else Q(client=self.client)
             miners = miners.filter(owner) if is_client(self.client) else miners.none()

@@ -8,8 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from hosting.fleet import pages
-from hosting.fleet.search import FleetQuery
-from hosting.models import Alert, AlertRule, Miner, OperationLog, SavedView, Site
+from hosting.fleet.search import RACKED, SEARCHED, FleetQuery
+from hosting.models import Alert, AlertRule, Miner, MinerLatest, OperationLog, SavedView, Site
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute
 
@@ -81,10 +81,42 @@ def test_each_filter_narrows(desk, site, make_miner, catalogue, client_a):
         assert shown(desk, query) == expected, query
 
 
+def test_the_worker_is_found_where_readings_tell_it(desk, site, make_miner):
+    if "latest__pool_worker" not in SEARCHED:
+        pytest.skip("readings do not tell the worker yet")
+    miner = make_miner("W-1")
+    make_miner("W-2")
+    read(site, (miner, 100, 60, 3000))
+    MinerLatest.objects.update(pool_worker="farm.rig7")
+    assert shown(desk, "q=RIG7") == ["W-1"]
+
+
+@pytest.mark.skipif(not RACKED, reason="machines stand in no racks yet")
+def test_a_rack_narrows_and_retired_machines_are_not_there(desk, site, make_miner):
+    from hosting.models import Building, Rack
+
+    rack = Rack.objects.create(building=Building.objects.create(site=site, name="Hall 1"), name="R1")
+    make_miner("R-1", rack=rack, slot=1)
+    make_miner("R-2")
+    make_miner("R-3", retired_at=database_minute())
+    assert shown(desk, f"rack={rack.pk}") == ["R-1"]
+    assert shown(desk) == ["R-1", "R-2"]
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        *("status=x", "site=abc", "site=99999999999", "client=1", "model=%00", "alert=x", "sort=password", "q=%00"),
+        *(
+            "status=x",
+            "site=abc",
+            "rack=x",
+            "site=99999999999",
+            "client=1",
+            "model=%00",
+            "alert=x",
+            "sort=password",
+            "q=%00",
+        ),
         *(
             "after=x",
             "after=W10",
