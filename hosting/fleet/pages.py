@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -62,7 +62,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
 def reachable(user: User) -> "QuerySet[Miner]":
     """Machines that the person reaches, without retired ones where machines retire."""
     miners = Miner.objects.for_user(user)
-    return miners.filter(retired_at=None) if hasattr(Miner, "retired_at") else miners
+    return miners.filter(Q(("retired_at", None))) if hasattr(Miner, "retired_at") else miners
 
 
 def page_of(query: FleetQuery, miners: "QuerySet[Miner]", cursor: str) -> tuple[list[dict[str, Any]], str]:
@@ -134,9 +134,13 @@ def columns(query: FleetQuery) -> list[dict[str, Any]]:
     return found
 
 
+def rack_model() -> Any:
+    return apps.get_app_config("hosting").get_model("Rack")
+
+
 def choices(user: User, miners: "QuerySet[Miner]") -> dict[str, Any]:
     """What the filter offers: of what the person reaches."""
-    racks = apps.get_model("hosting", "Rack").objects.for_user(user).order_by("name") if RACKED else ()
+    racks = rack_model().objects.for_user(user).order_by("name") if RACKED else ()
     models = list(MinerModel.objects.order_by("manufacturer", "name"))
     owners = User.objects.filter(pk__in=miners.order_by().values("client")).order_by("name", "email")
     return {
