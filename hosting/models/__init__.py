@@ -1,5 +1,6 @@
 from hosting.models.agents import SiteAgent, SiteToken
 from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWindow
+from hosting.models.credentials import MinerCredential
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -27,6 +28,7 @@ __all__ = [
     "EnergySource",
     "MaintenanceWindow",
     "Miner",
+    "MinerCredential",
     "MinerDay",
     "MinerHour",
     "MinerIdentity",
