@@ -93,6 +93,30 @@ MINER_EXAMPLE = {
     "last_reading_at": "2026-11-23T04:15:00+00:00",
 }
 
+ALERT: dict[str, Schema] = {
+    "alert_id": {"type": "integer", "description": "the alert"},
+    "kind": {"type": "string", "description": "what is wrong, e.g. `offline`"},
+    "severity": {"type": "string", "description": "`critical`, `warning` or `info`"},
+    "site_id": {"type": "integer", "description": "where"},
+    "site": {"type": "string", "description": "its name"},
+    "miner_id": {"type": ["integer", "null"], "description": "the machine; null when it is many of the site"},
+    "serial_number": {"type": ["string", "null"], "description": "what is printed on it"},
+    "machines": {"type": "integer", "description": "how many are in it; 0 when it is over"},
+    "evidence": {"type": "string", "description": "what was read, for people"},
+    "at": {"type": "string", "format": "date-time", "description": "since when, or when it was over"},
+}
+ALERT_EXAMPLE = {
+    "alert_id": 31,
+    "kind": "offline",
+    "severity": "critical",
+    "site_id": 1,
+    "site": "North",
+    "miner_id": None,
+    "serial_number": None,
+    "machines": 412,
+    "evidence": "412 of 3000 machines",
+    "at": "2026-11-23T04:21:00+00:00",
+}
 SITE: dict[str, Schema] = {
     "site_id": {"type": "integer", "description": "the site's id"},
     "name": {"type": "string", "description": "the site's name"},
@@ -112,6 +136,18 @@ CATALOGUE: dict[str, EventType] = {
                 "days": {"type": "integer", "description": "7 or 1"},
             },
             {"user_id": "019364f2-7a1c-7c3e-9a57-2f6d1f0c8e11", "ends_at": "2026-11-30T12:00:00+00:00", "days": 7},
+        ),
+        EventType(
+            "alert.opened",
+            "something is wrong with a machine, or with many of a site at once, and lasts",
+            ALERT,
+            ALERT_EXAMPLE,
+        ),
+        EventType(
+            "alert.resolved",
+            "an alert that was told is over",
+            ALERT,
+            ALERT_EXAMPLE | {"machines": 0},
         ),
         EventType(
             "miner.offline",

@@ -24,6 +24,10 @@ def forget_operation_log(order: Order) -> Outcome:
     return forget_rows(order, "miner_operation_log", "timestamp")
 
 
+def forget_alerts(order: Order) -> Outcome:
+    return forget_rows(order, "alerts", "resolved_at")
+
+
 def forget_sweeps(order: Order) -> Outcome:
     return forget_rows(order, "telemetry_sweeps", "minute")
 
@@ -40,6 +44,7 @@ def register_rules() -> None:
     """The specification's table of data growth, as far as it is hosting's, and the records that hosting added."""
     register(Rule("miner_telemetry", lambda: settings.RETENTION_TELEMETRY_DAYS, retire_days))
     register(Rule("miner_operation_log", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_operation_log))
+    register(Rule("alerts", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_alerts))
     register(Rule("telemetry_sweeps", lambda: settings.RETENTION_SWEEPS_DAYS, forget_sweeps))
     register(Rule("site_telemetry_5min", lambda: settings.RETENTION_FIVE_MINUTES_DAYS, forget_five_minutes))
     register(Rule("client_telemetry_5min", lambda: settings.RETENTION_FIVE_MINUTES_DAYS, forget_client_five_minutes))

@@ -92,7 +92,7 @@ def line(miner: Miner, now: datetime) -> MinerLine:
         status=miner.status,
         status_label=miner.get_status_display(),
         hashrate_ths=fresh.hashrate_ths if fresh else None,
-        expected_ths=miner.miner_model.hashrate if miner.miner_model else None,
+        expected_ths=miner.nameplate_ths or (miner.miner_model.hashrate if miner.miner_model else None),
         power_w=fresh.power_w if fresh else None,
         power_estimated=bool(fresh and fresh.power_estimated),
         temperature_c=fresh.temperature_c if fresh else None,

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from events.periodic import once_per_period
 from hosting import retention
+from hosting.alerts.watch import watch_fleet
 from hosting.edge.silence import watch_agents
 from hosting.states import Collector
 from hosting.telemetry import partitions, rollups
@@ -55,6 +56,17 @@ def watch_site_agents() -> None:
 @once_per_period
 def maintain_partitions() -> None:
     partitions.maintain_partitions(days_ahead=settings.TELEMETRY_PARTITION_DAYS_AHEAD)
+
+
+@shared_task
+@once_per_period
+def watch_alerts() -> None:
+    """Every machine's latest reading against the rules."""
+    watched = watch_fleet()
+    if watched.opened or watched.resolved:
+        log.info(
+            "%d alerts opened, %d resolved; %d machines in trouble", watched.opened, watched.resolved, watched.troubled
+        )
 
 
 @shared_task

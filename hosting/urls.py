@@ -1,6 +1,8 @@
 from django.urls import path
 
 from hosting import views
+from hosting.alerts import pages as alert_pages
+from hosting.fleet import pages as fleet_pages
 
 app_name = "hosting"
 
@@ -9,6 +11,12 @@ urlpatterns = [
     path("miners/chart.json", views.client_chart, name="client_chart"),
     path("miners/<int:pk>/", views.miner_detail, name="miner"),
     path("miners/<int:pk>/chart.json", views.miner_chart, name="miner_chart"),
+    path("fleet/", fleet_pages.fleet, name="fleet"),
+    path("fleet/act/", fleet_pages.act, name="fleet_act"),
+    path("fleet/views/", fleet_pages.keep_view, name="keep_view"),
+    path("fleet/views/<int:pk>/delete/", fleet_pages.drop_view, name="drop_view"),
+    path("alerts/", alert_pages.alert_list, name="alerts"),
+    path("alerts/<int:pk>/acknowledge/", alert_pages.acknowledge, name="acknowledge"),
     path("sites/", views.site_list, name="sites"),
     path("sites/<int:pk>/", views.site_detail, name="site"),
     path("sites/<int:pk>/chart.json", views.site_chart, name="site_chart"),

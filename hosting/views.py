@@ -15,15 +15,19 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor, staff_required
+from accounts.models import User
+from events.models import OutboxEvent
 from hosting import summary
+from hosting.alerts.kinds import AlertState
 from hosting.edge.silence import agent_hint
-from hosting.models import Miner, OperationLog, Site
+from hosting.models import Alert, Miner, OperationLog, Site
 from hosting.states import Collector, MinerStatus
 from hosting.telemetry import series
 from hosting.telemetry.export import write_csv
 
 PAGE_SIZE = 50
 LOG_LINES = 20
+PAST_ALERTS, PAST_EVENTS = 10, 10
 MAX_HOURS = 10 * 366 * 24
 CHART_RANGES = ((24, "24 h"), (168, "7 d"), (720, "30 d"), (2160, "90 d"), (8784, "1 y"))
 
@@ -93,6 +97,9 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "address": miner.address if user.is_staff else None,
         },
         "latest": getattr(miner, "latest", None),
+        "boards": getattr(getattr(miner, "latest", None), "boards", None) or [],
+        "alerts": alerts_of(miner, user),
+        "events": events_about(miner, user),
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
         "chart_ranges": CHART_RANGES,
         "log": OperationLog.objects.for_user(user)
@@ -101,6 +108,23 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
         .defer("performed_by__password")[:LOG_LINES],
     }
     return render(request, "hosting/miner_detail.html", context)
+
+
+def alerts_of(miner: Miner, user: User) -> list[Alert]:
+    """Standing alerts of the machine, then the newest that are over."""
+    taken = Alert.objects.for_user(user).filter(miner=miner)
+    if user.is_staff:
+        taken = taken.select_related("acknowledged_by").defer("acknowledged_by__password")
+    return list(taken.order_by("resolved_at", "-pk").standing()) + list(
+        taken.filter(state=AlertState.RESOLVED).order_by("-resolved_at", "-pk")[:PAST_ALERTS]
+    )
+
+
+def events_about(miner: Miner, user: User) -> list[OutboxEvent]:
+    """The newest events about the machine, for those who may look into the outbox."""
+    if not user.may("outboxevent:view"):
+        return []
+    return list(OutboxEvent.objects.filter(aggregate_key=f"miner:{miner.pk}").order_by("-id")[:PAST_EVENTS])
 
 
 @require_safe

@@ -22,6 +22,7 @@ RESOURCES = {
     "models": "api:model-list",
     "miners": "api:miner-list",
     "telemetry": "api:telemetry",
+    "alerts": "api:alert-list",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",

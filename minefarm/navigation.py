@@ -40,6 +40,17 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
         ("Retention holds", "lock_clock", "hosting.view_retentionhold", "admin:hosting_retentionhold_changelist"),
     ),
+    "Alerts": (
+        ("What is wrong now", "notifications", "hosting.view_alert", "hosting:alerts"),
+        ("Alert rules", "rule", "hosting.view_alertrule", "admin:hosting_alertrule_changelist"),
+        (
+            "Maintenance windows",
+            "event_busy",
+            "hosting.view_maintenancewindow",
+            "admin:hosting_maintenancewindow_changelist",
+        ),
+        ("Alert history", "notifications_paused", "hosting.view_alert", "admin:hosting_alert_changelist"),
+    ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -65,6 +76,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
     ),
     "Portal": (
         ("Site pages", "solar_power", None, "hosting:sites"),
+        ("Fleet", "grid_view", None, "hosting:fleet"),
         ("Machines", "dns", None, "hosting:miners"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),

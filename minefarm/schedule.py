@@ -65,6 +65,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 50},
         "catch_up": CatchUp.none(),
     },
+    # What is wrong now: the latest readings against the alert rules.
+    "alerts": {
+        "task": "hosting.tasks.watch_alerts",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
+    },
     # Hours of the energy ledger that are over, and those that got late readings.
     "telemetry rollups": {
         "task": "hosting.tasks.roll_up_telemetry",

@@ -298,6 +298,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "MinerStatusEnum": "hosting.states.MinerStatus",
         "EndpointStatusEnum": "events.models.EndpointStatus",
+        "AlertKindEnum": "hosting.alerts.kinds.AlertKind",
+        "EndpointKindEnum": "events.models.EndpointKind",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
     },
     "POSTPROCESSING_HOOKS": [

@@ -158,7 +158,7 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
     ordering = ("serial_number",)
     readonly_fields = ("status", "latest_reading", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("serial_number", "miner_model", "site", "client", "status")}),
+        (None, {"fields": ("serial_number", "miner_model", "nameplate_ths", "site", "client", "status")}),
         ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled", "latest_reading")}),
         ("Purchase", {"fields": ("purchase_date", "warranty_expiry", "created_at", "updated_at")}),
     )

@@ -3,6 +3,7 @@ from rest_framework.routers import SimpleRouter
 
 from accounts.rls import outside_the_wall
 from hosting.api.agents import ReadingsView, TargetsView
+from hosting.api.alerts import AlertView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
 from hosting.api.views import MinerModelView, MinerView, SiteView
@@ -10,6 +11,7 @@ from hosting.api.views import MinerModelView, MinerView, SiteView
 router = SimpleRouter(use_regex_path=False)
 router.register("sites", SiteView, basename="site")
 router.register("models", MinerModelView, basename="model")
+router.register("alerts", AlertView, basename="alert")
 router.register("miners", MinerView, basename="miner")
 
 # Whoever's session comes along: the token alone decides.

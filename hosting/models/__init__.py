@@ -1,4 +1,5 @@
 from hosting.models.agents import SiteAgent, SiteToken
+from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWindow
 from hosting.models.credentials import MinerCredential
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
@@ -15,12 +16,17 @@ from hosting.models.telemetry import (
     TelemetryGap,
     TelemetrySweep,
 )
+from hosting.models.views import SavedView
 
 __all__ = [
+    "Alert",
+    "AlertRule",
+    "AlertSignal",
     "ClientBucket",
     "ClientHour",
     "ElectricityPrice",
     "EnergySource",
+    "MaintenanceWindow",
     "Miner",
     "MinerCredential",
     "MinerDay",
@@ -31,6 +37,7 @@ __all__ = [
     "OperationLog",
     "RetentionHold",
     "RetiredDay",
+    "SavedView",
     "Site",
     "SiteAgent",
     "SiteBucket",

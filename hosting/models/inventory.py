@@ -98,6 +98,13 @@ class MinerModel(models.Model):
     efficiency = models.DecimalField("efficiency (J/TH)", max_digits=10, decimal_places=4, null=True, blank=True)
     release_date = models.DateField(null=True, blank=True)
     msrp = models.DecimalField("list price (USD)", max_digits=10, decimal_places=2, null=True, blank=True)
+    warn_chip_c = models.SmallIntegerField("chip warns at (°C)", default=85, db_default=85)
+    critical_chip_c = models.SmallIntegerField("chip is critical at (°C)", default=95, db_default=95)
+    warn_board_c = models.SmallIntegerField("board warns at (°C)", default=75, db_default=75)
+    critical_board_c = models.SmallIntegerField("board is critical at (°C)", default=85, db_default=85)
+    boards = models.PositiveSmallIntegerField(
+        "hash boards", null=True, blank=True, help_text="How many it has; fewer are an alert."
+    )
 
     class Meta:
         db_table = "miner_models"
@@ -173,6 +180,15 @@ class Miner(models.Model):
         db_index=False,
         limit_choices_to={"role": Role.CLIENT},
         help_text="The customer who owns the machine.",
+    )
+    nameplate_ths = models.DecimalField(
+        "own nameplate (TH/s)",
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="What this machine should give; leave empty for its model's hashrate.",
     )
     purchase_date = models.DateField(null=True, blank=True)
     warranty_expiry = models.DateField(null=True, blank=True)

@@ -3,6 +3,10 @@
 from decimal import Decimal
 
 from django import template
+from django.db import DatabaseError
+
+from accounts.models import User
+from hosting.alerts.services import open_count
 
 register = template.Library()
 UNKNOWN = "–"
@@ -28,3 +32,12 @@ def uptime(seconds: int | str | None) -> str:
     days, rest = divmod(int(seconds), 86_400)
     hours, minutes = rest // 3600, rest % 3600 // 60
     return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
+
+
+@register.simple_tag
+def open_alerts(user: User) -> int:
+    """Open alerts that nobody has taken on; 0 while the database does not tell."""
+    try:
+        return open_count(user)
+    except DatabaseError:
+        return 0

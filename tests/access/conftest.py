@@ -14,7 +14,7 @@ from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
 from events.sinks.endpoints import create_endpoint
-from hosting.models import MinerLatest, OperationLog
+from hosting.models import Alert, AlertRule, MaintenanceWindow, MinerLatest, OperationLog, SavedView
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 
@@ -35,8 +35,18 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     Impersonation.objects.create(by_user=admin, as_user=client_a, reason="a look")
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
+    now = timezone.now()
+    rule = AlertRule.objects.get(kind="offline")
+    alert = Alert.objects.create(
+        rule=rule, kind=rule.kind, severity=rule.severity, site=site, miner=miner_a, opened_at=now, last_seen_at=now
+    )
+    MaintenanceWindow.objects.create(site=site, starts_at=now, ends_at=in_a_day, reason="new fans")
+    view = SavedView.objects.create(owner=owner, name="silent", query="status=offline")
     return {
         "/miners/": miner_a.pk,
+        "/alerts/": alert.pk,
+        "/fleet/views/": view.pk,
+        "/api/v1/alerts/": alert.pk,
         "/sites/": site.pk,
         "/webhooks/deliveries/": delivery.pk,
         "/webhooks/": endpoint.pk,

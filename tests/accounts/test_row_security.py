@@ -53,6 +53,10 @@ WITHOUT_POLICY = {
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
     "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",
+    "alert_signals": f"what the evaluation remembers; {NO_GRANT}",
+    "maintenance_windows": f"planned by staff; {NO_GRANT}",
+    "maintenance_window_miners": f"planned by staff; {NO_GRANT}",
+    "saved_views": f"of the staff's fleet page; {NO_GRANT}",
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.

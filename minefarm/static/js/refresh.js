@@ -11,7 +11,10 @@
     element.hidden = false;
   };
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden) event.preventDefault();
+    const { target } = event;
+    // Nobody's typing is swapped away.
+    const typing = target.hasAttribute("data-patient") && target.contains(document.activeElement) && document.activeElement.matches("input");
+    if (document.hidden || typing) event.preventDefault();
   });
   // A redirect is followed unseen; only the path of the answer tells.
   document.addEventListener("htmx:beforeSwap", (event) => {

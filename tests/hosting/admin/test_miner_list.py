@@ -228,5 +228,6 @@ def test_an_operator_looks_at_the_catalogue_and_changes_nothing_there(desk, cata
 def test_the_efficiency_of_a_new_model_is_computed_when_left_empty(client, owner):
     client.force_login(owner)
     form = {"name": "X1", "manufacturer": "Acme", "hashrate": "200", "power_consumption": "3500", "efficiency": ""}
+    form |= {"warn_chip_c": 85, "critical_chip_c": 95, "warn_board_c": 75, "critical_board_c": 85}
     assert client.post("/admin/hosting/minermodel/add/", form).status_code == 302
     assert str(MinerModel.objects.get(name="X1").efficiency) == "17.5000"

@@ -180,7 +180,9 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Model catalogue",
         "Latest readings",
         "Operation log",
+        *("What is wrong now", "Alert rules", "Maintenance windows", "Alert history"),
         "Site pages",
+        "Fleet",
         "Machines",
         "Webhooks",
     ]
