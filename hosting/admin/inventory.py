@@ -45,9 +45,10 @@ class SiteAdmin(FarmAdmin):
     readonly_fields = ("total_miners", "active_miners", "created_at")
     fieldsets = (
         (None, {"fields": ("name", "location", "capacity_mw")}),
+        ("Where machines may be", {"fields": ("poll_networks", "poll_ports")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
     )
-    add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw")}),)
+    add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw", "poll_networks", "poll_ports")}),)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
         newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")

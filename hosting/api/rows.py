@@ -64,7 +64,7 @@ def miner_row(flat: Flat, *, staff: bool) -> dict[str, Any]:
 
 
 SITE_OPEN = ("id", "name", "location")
-SITE_STAFF = ("total_miners", "active_miners", "created_at")
+SITE_STAFF = ("total_miners", "active_miners", "poll_networks", "poll_ports", "created_at")
 
 
 def site_values(sites: QuerySet[Site], *, staff: bool) -> QuerySet[Site, Flat]:

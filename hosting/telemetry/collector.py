@@ -17,8 +17,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from events.locks import Fence, Lease, LockBusy, held
 from events.models import SchedulerLock
+from hosting.addresses import DEPLOYMENT
 from hosting.cgminer.client import PollResult, Target, poll_many
-from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
+from hosting.cgminer.reading import PowerSource, ReadError, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
 from hosting.telemetry.store import Row, Stored, SweepFacts, encode, pack, store_sweep
@@ -206,9 +207,17 @@ def lock_key(site_id: int) -> str:
 
 
 def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:
-    """Poll them all on one event loop; each has a result, in any order."""
-    targets = [Target(host=m.host, port=m.port, command_set=m.identity[3], key=m.id) for m in miners]
-    return uvloop.run(
+    """Poll them all on one event loop; each has a result, in any order.
+
+    Addresses are checked once more: what a file remembers may have been true yesterday.
+    """
+    targets, forbidden = [], []
+    for m in miners:
+        if m.forbidden or DEPLOYMENT.refusal(m.host, None):
+            forbidden.append(PollResult(m.host, m.port, error=ReadError.FORBIDDEN, key=m.id))
+        else:
+            targets.append(Target(host=m.host, port=m.port, command_set=m.identity[3], key=m.id))
+    return forbidden + uvloop.run(
         poll_many(
             targets,
             concurrency=settings.TELEMETRY_POLL_CONCURRENCY,
