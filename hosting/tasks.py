@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from events.periodic import once_per_period
+from hosting.commands.working import work_commands as work
 from hosting.models import Site
 from hosting.telemetry import partitions
 from hosting.telemetry.backlog import memory
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 # A sweep that waited longer than this has missed its minute; the next tick is on its way.
 SWEEP_EXPIRES_S = 50
+# A worker stays with commands for so long; the next tick goes on.
+WORK_FOR_S = 8.0
 
 
 @shared_task
@@ -46,3 +49,10 @@ def sweep_site(site_id: int) -> None:
 @once_per_period
 def maintain_partitions() -> None:
     partitions.maintain_partitions(days_ahead=settings.TELEMETRY_PARTITION_DAYS_AHEAD)
+
+
+@shared_task(soft_time_limit=120, time_limit=150)
+@once_per_period
+def work_commands() -> None:
+    """Carry out commands that are due. Passes may overlap: claims decide who is at which row."""
+    work(seconds=WORK_FOR_S)

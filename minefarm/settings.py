@@ -340,7 +340,12 @@ CELERY_TASK_QUEUES: dict[str, dict[str, str]] = {
     name: {} for name in ("default", "control", "telemetry", "outbox", "pdf")
 }
 CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_TASK_ROUTES = {"hosting.tasks.sweep*": {"queue": "telemetry"}, "events.tasks.dispatch*": {"queue": "outbox"}}
+CELERY_TASK_ROUTES = {
+    "hosting.tasks.sweep*": {"queue": "telemetry"},
+    "hosting.tasks.work_commands": {"queue": "control"},
+    "hosting.tasks.discover*": {"queue": "default"},
+    "events.tasks.dispatch*": {"queue": "outbox"},
+}
 
 # --- telemetry --------------------------------------------------------------------------------------------------------
 TELEMETRY_POLL_TIMEOUT_S = env.float("TELEMETRY_POLL_TIMEOUT_S", default=3.0)

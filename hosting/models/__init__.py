@@ -1,3 +1,5 @@
+from hosting.models.commands import CommandBatch, MinerCommand
+from hosting.models.discovery import DiscoveredMiner, FindState
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -13,7 +15,11 @@ from hosting.models.telemetry import (
 
 __all__ = [
     "ClientBucket",
+    "CommandBatch",
+    "DiscoveredMiner",
+    "FindState",
     "Miner",
+    "MinerCommand",
     "MinerIdentity",
     "MinerLatest",
     "MinerModel",
