@@ -13,10 +13,12 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.signins import signals, tasks  # noqa: F401  receivers, and tasks that workers must know
+        from accounts.signins.trail import register_rules
 
         import_module("accounts.api.authentication")  # tells the schema about tokens
         import_module("accounts.expiry")  # mails what the outbox tells it
         register_lookup(endpoint_owners)
+        register_rules()
 
 
 def endpoint_owners(ids: Iterable[UUID]) -> Mapping[UUID, Owner]:

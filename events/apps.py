@@ -7,6 +7,8 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         from events.dispatch import register_pump
+        from events.retention import register_rules
         from events.sinks import deliver, fanout  # noqa: F401  fanout's handler registers itself
 
         register_pump(deliver.pump)
+        register_rules()

@@ -3,9 +3,8 @@
 import logging
 
 from celery import shared_task
-from django.conf import settings
 
-from events import dispatch, retention
+from events import dispatch
 from events.models import PeriodicRun
 from events.periodic import once_per_period
 
@@ -26,10 +25,3 @@ def prune_job_runs() -> int:
 def dispatch_outbox() -> None:
     """Beat's tick: carry on until nothing is due, for ten seconds at most. Passes may overlap."""
     dispatch.drain(seconds=PASS_S)
-
-
-@shared_task
-@once_per_period
-def apply_outbox_retention() -> None:
-    forgotten = retention.forget_processed(days=settings.OUTBOX_RETENTION_DAYS)
-    log.info("outbox: %d events forgotten", forgotten)

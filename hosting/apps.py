@@ -8,7 +8,10 @@ class HostingConfig(AppConfig):
     verbose_name = "Hosting"
 
     def ready(self) -> None:
+        from hosting.retention import register_rules
+
         register_choices(site_choices)
+        register_rules()
 
 
 def site_choices() -> list[tuple[int, str]]:

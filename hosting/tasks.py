@@ -6,9 +6,10 @@ from celery import shared_task
 from django.conf import settings
 
 from events.periodic import once_per_period
+from hosting import retention
 from hosting.commands.working import work_commands as work
 from hosting.models import Site
-from hosting.telemetry import partitions
+from hosting.telemetry import partitions, rollups
 from hosting.telemetry.backlog import memory
 from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, collect
 
@@ -49,6 +50,26 @@ def sweep_site(site_id: int) -> None:
 @once_per_period
 def maintain_partitions() -> None:
     partitions.maintain_partitions(days_ahead=settings.TELEMETRY_PARTITION_DAYS_AHEAD)
+
+
+@shared_task
+@once_per_period
+def roll_up_telemetry() -> None:
+    """Hours that are over, or that got late readings."""
+    report = rollups.roll_up_due()
+    if report.site_hours:
+        log.info("rolled up %d hours of sites, %d ledger rows", report.site_hours, report.rows_changed)
+
+
+@shared_task
+@once_per_period
+def apply_retention() -> None:
+    """Every app's retention rules, under the guards."""
+    for applied in retention.apply_retention():
+        for note in applied.outcome.notes:
+            log.info("retention of %s: %s", applied.table, note)
+        if applied.outcome.rows:
+            log.info("retention of %s: %d rows", applied.table, applied.outcome.rows)
 
 
 @shared_task(soft_time_limit=120, time_limit=150)

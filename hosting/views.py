@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor, staff_required
@@ -17,9 +19,12 @@ from hosting import summary
 from hosting.models import Miner, OperationLog, Site
 from hosting.states import MinerStatus
 from hosting.telemetry import series
+from hosting.telemetry.export import write_csv
 
 PAGE_SIZE = 50
 LOG_LINES = 20
+MAX_HOURS = 10 * 366 * 24
+CHART_RANGES = ((24, "24 h"), (168, "7 d"), (720, "30 d"), (2160, "90 d"), (8784, "1 y"))
 
 
 @require_safe
@@ -34,6 +39,7 @@ def miner_list(request: HttpRequest) -> HttpResponse:
     context |= {
         "summary": summary.summarise(miners),
         "chart_url": None if user.is_staff else reverse("hosting:client_chart"),
+        "chart_ranges": CHART_RANGES,
         "sites": list(Site.objects.for_user(user).values("id", "name")),
     }
     return render(request, "hosting/dashboard.html", context)
@@ -87,6 +93,7 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
         },
         "latest": getattr(miner, "latest", None),
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
+        "chart_ranges": CHART_RANGES,
         "log": OperationLog.objects.for_user(user)
         .filter(miner=miner)
         .select_related("performed_by")
@@ -124,6 +131,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
             figures["power_kw"] and figures["power_kw"] * summary.KILO, site.capacity_mw
         ),
         "chart_url": reverse("hosting:site_chart", args=[site.pk]),
+        "chart_ranges": CHART_RANGES,
         "sweeps": sweeps,
         "failures": sweeps[0].failed if sweeps else {},
         "sites": [],
@@ -131,21 +139,41 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "hosting/site_detail.html", context)
 
 
-@require_safe
-@login_required
-def client_chart(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(series.chart_for_client(actor(request).pk, until=timezone.now()).as_json())
+def charted_hours(request: HttpRequest) -> int:
+    """`hours` of the address, one to ten years of them; a day when it is left out or makes no sense."""
+    asked = request.GET.get("hours", "")
+    return min(max(int(asked), 1), MAX_HOURS) if asked.isascii() and asked.isdecimal() and len(asked) < 8 else 24
+
+
+def chart_answer(request: HttpRequest, chart: series.Chart, name: str) -> HttpResponse:
+    """What charts.js draws, or with `as=csv` the same points as a file."""
+    if request.GET.get("as") != "csv":
+        return JsonResponse(chart.as_json())
+    name = f"{slugify(name) or 'readings'}-{charted_hours(request)}h.csv"
+    answer = HttpResponse(content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
+    write_csv(chart, answer)
+    return answer
 
 
 @require_safe
 @login_required
-def miner_chart(request: HttpRequest, pk: int) -> JsonResponse:
+def client_chart(request: HttpRequest) -> HttpResponse:
+    chart = series.chart_for_client(actor(request).pk, until=timezone.now(), hours=charted_hours(request))
+    return chart_answer(request, chart, "my-machines")
+
+
+@require_safe
+@login_required
+def miner_chart(request: HttpRequest, pk: int) -> HttpResponse:
     miner = get_object_or_404(Miner.objects.for_user(actor(request)), pk=pk)
-    return JsonResponse(series.chart_for_miner(miner.pk, until=timezone.now()).as_json())
+    chart = series.chart_for_miner(miner.pk, until=timezone.now(), hours=charted_hours(request))
+    return chart_answer(request, chart, miner.serial_number)
 
 
 @require_safe
 @staff_required
-def site_chart(request: HttpRequest, pk: int) -> JsonResponse:
+def site_chart(request: HttpRequest, pk: int) -> HttpResponse:
     site = get_object_or_404(Site.objects.for_user(actor(request)), pk=pk)
-    return JsonResponse(series.chart_for_site(site.pk, until=timezone.now()).as_json())
+    chart = series.chart_for_site(site.pk, until=timezone.now(), hours=charted_hours(request))
+    return chart_answer(request, chart, site.name)

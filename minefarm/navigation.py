@@ -36,6 +36,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
     "Telemetry": (
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
+        ("Retention holds", "lock_clock", "hosting.view_retentionhold", "admin:hosting_retentionhold_changelist"),
     ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),

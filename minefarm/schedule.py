@@ -52,17 +52,10 @@ JOBS: dict[str, dict[str, Any]] = {
         "catch_up": CatchUp.none(),
         "every_tick": "claims decide who sends what: passes may overlap, and a missed one is made up by the next",
     },
-    # Events that went out a month ago are deleted.
-    "outbox retention": {
-        "task": "events.tasks.apply_outbox_retention",
-        "schedule": crontab(minute="43", hour="2"),
-        "options": {"expires": 80_000},
-        "catch_up": CatchUp.latest(),
-    },
-    # Attempts to sign in are kept for a year.
-    "old sign-ins": {
-        "task": "accounts.signins.tasks.forget_old_sign_ins",
-        "schedule": crontab(hour="3", minute="41"),
+    # Sessions whose time is over.
+    "old sessions": {
+        "task": "accounts.signins.tasks.clear_old_sessions",
+        "schedule": crontab(hour="3", minute="31"),
         "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },
@@ -72,6 +65,20 @@ JOBS: dict[str, dict[str, Any]] = {
         "schedule": crontab(),
         "options": {"expires": 50},
         "catch_up": CatchUp.none(),
+    },
+    # Hours of the energy ledger that are over, and those that got late readings.
+    "telemetry rollups": {
+        "task": "hosting.tasks.roll_up_telemetry",
+        "schedule": crontab(minute="6-59/10"),
+        "options": {"expires": 500},
+        "catch_up": CatchUp.latest(),
+    },
+    # What every app's rules let go, two days of readings at a time.
+    "retention": {
+        "task": "hosting.tasks.apply_retention",
+        "schedule": crontab(minute="41", hour="3"),
+        "options": {"expires": 3 * 3600},
+        "catch_up": CatchUp.latest(),
     },
 }
 

@@ -366,11 +366,18 @@ POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRO
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=60)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=10)
 OUTBOX_BACKOFF_S = env.list("OUTBOX_BACKOFF_S", cast=float, default=list(SCHEDULE_S))
-OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 WEBHOOK_DISABLE_AFTER_DAYS = env.int("WEBHOOK_DISABLE_AFTER_DAYS", default=5)
 EVENTS_STREAM_MAXLEN = env.int("EVENTS_STREAM_MAXLEN", default=100_000)
 WEBHOOK_ALLOWED_TARGETS = env.list("WEBHOOK_ALLOWED_TARGETS", default=[])
 ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
+
+# --- retention: days that rows are kept, 0 for ever -------------------------------------------------------------------
+RETENTION_TELEMETRY_DAYS = env.int("RETENTION_TELEMETRY_DAYS", default=90)
+RETENTION_OPERATION_LOG_DAYS = env.int("RETENTION_OPERATION_LOG_DAYS", default=365)
+RETENTION_LOGIN_RECORDS_DAYS = env.int("RETENTION_LOGIN_RECORDS_DAYS", default=365)
+RETENTION_OUTBOX_DAYS = env.int("RETENTION_OUTBOX_DAYS", default=30)
+RETENTION_SWEEPS_DAYS = env.int("RETENTION_SWEEPS_DAYS", default=365)
+RETENTION_FIVE_MINUTES_DAYS = env.int("RETENTION_FIVE_MINUTES_DAYS", default=730)
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True

@@ -16,7 +16,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.signins.door import find_user
-from accounts.signins.trail import prune_login_records
 from events.periodic import once_per_period
 
 
@@ -41,11 +40,10 @@ def mail_notice(to: str, sentence: str, address: str | None, device: str | None)
 
 @shared_task
 @once_per_period
-def forget_old_sign_ins() -> int:
-    """Attempts older than a year, returning how many; and sessions whose time is over."""
+def clear_old_sessions() -> None:
+    """Sessions whose time is over."""
     SessionStore.clear_expired()
     UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
-    return prune_login_records()
 
 
 def run_here(task: "Task[Any, Any]", *arguments: Any) -> None:

@@ -1,15 +1,22 @@
 """The trail of sign-ins: written by the door, read by people and staff, forgotten after a year."""
 
+from datetime import datetime, timedelta
+
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import connection, transaction
+from django.db.models import Count, Min
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 from accounts.models import LoginRecord, Outcome, User
 from accounts.signins.places import location_of
 from minefarm.lib.network import client_address
+from minefarm.lib.retention import Order, Outcome as Forgotten, Rule, mean_row_bytes, register
 
+TABLE = "login_records"
+YEAR = timedelta(days=365)
 MAX_AGENT = 300
 PRUNE_BATCH = 5000
 
@@ -51,10 +58,10 @@ def session_ref(session_key: str | None) -> str | None:
     return salted_hmac("session-ref", session_key).hexdigest()[:16] if session_key else None
 
 
-def prune_login_records(*, batch: int = PRUNE_BATCH) -> int:
-    """Forget attempts older than a year, in short transactions; returns how many.
+def prune_login_records(*, before: datetime | None = None, batch: int = PRUNE_BATCH) -> int:
+    """Forget attempts before that moment, in short transactions; returns how many.
 
-    The database refuses every other deletion, and this one for younger rows.
+    The database refuses to delete what is younger than a year: that stays whatever is asked.
     """
     forgotten = 0
     while True:
@@ -62,10 +69,25 @@ def prune_login_records(*, batch: int = PRUNE_BATCH) -> int:
             cursor.execute("SET LOCAL minefarm.retention = 'login_records'")
             cursor.execute(
                 "DELETE FROM login_records WHERE id IN (SELECT id FROM login_records"
-                " WHERE login_time < now() - interval '365 days' ORDER BY id LIMIT %s)",
-                [batch],
+                " WHERE login_time < LEAST(%s, now() - interval '365 days') ORDER BY id LIMIT %s)",
+                [before, batch],
             )
             deleted = int(cursor.rowcount)
             forgotten += deleted
             if deleted < batch:
                 return forgotten
+
+
+def forget_sign_ins(order: Order) -> Forgotten:
+    before = min(order.before, order.now - YEAR)
+    due = LoginRecord.objects.filter(login_time__lt=before).aggregate(rows=Count("pk"), oldest=Min("login_time"))
+    rows: int = due["rows"]
+    if rows and (hold := order.held(TABLE, due["oldest"], before)):
+        return Forgotten(notes=(f"held: {hold.reason}",))
+    if rows and not order.dry_run:
+        rows = prune_login_records(before=before)
+    return Forgotten(rows, round(rows * mean_row_bytes(TABLE)))
+
+
+def register_rules() -> None:
+    register(Rule(TABLE, lambda: settings.RETENTION_LOGIN_RECORDS_DAYS, forget_sign_ins))

@@ -1,3 +1,3 @@
-from hosting.admin import inventory, telemetry
+from hosting.admin import inventory, telemetry, upkeep
 
-__all__ = ["inventory", "telemetry"]
+__all__ = ["inventory", "telemetry", "upkeep"]

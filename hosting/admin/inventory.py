@@ -23,6 +23,7 @@ from hosting import services
 from hosting.admin.actions import MinerActions
 from hosting.admin.filters import SiteFilter
 from hosting.admin.imports import MinerImportAdmin
+from hosting.admin.upkeep import ElectricityPriceInline
 from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
 from hosting.states import MinerStatus
 from hosting.summary import FRESH_FOR, last_sweeps
@@ -41,14 +42,22 @@ SWEEPS_SHOWN = 15
 class SiteAdmin(FarmAdmin):
     list_display = ("name", "location", "capacity", "total_miners", "active_share", "last_sweep", "page")
     search_fields = ("name", "location")
+    inlines = (ElectricityPriceInline,)
     change_form_outer_after_template = "admin/hosting/site/sweeps.html"
     readonly_fields = ("total_miners", "active_miners", "created_at")
     fieldsets = (
+<<<<<<< HEAD
         (None, {"fields": ("name", "location", "capacity_mw")}),
         ("Where machines may be", {"fields": ("poll_networks", "poll_ports")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
     )
     add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw", "poll_networks", "poll_ports")}),)
+=======
+        (None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),
+        ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
+    )
+    add_fieldsets = ((None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),)
+>>>>>>> f7569588b9d18ddd75b174f22b94f874c7469a8b
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
         newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")

@@ -1,6 +1,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
 from hosting.api.views import MinerModelView, MinerView, SiteView
 
@@ -14,4 +15,8 @@ urlpatterns = [
     path("telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("miners/<int:pk>/telemetry/", MinerTelemetryView.as_view(), name="miner-telemetry"),
     path("sites/<int:pk>/telemetry/", SiteTelemetryView.as_view(), name="site-telemetry"),
+    path("miners/<int:pk>/chart/", MinerChartView.as_view(), name="miner-chart"),
+    path("miners/<int:pk>/energy/", MinerEnergyView.as_view(), name="miner-energy"),
+    path("sites/<int:pk>/chart/", SiteChartView.as_view(), name="site-chart"),
+    path("sites/<int:pk>/energy/", SiteEnergyView.as_view(), name="site-energy"),
 ]

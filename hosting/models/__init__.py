@@ -3,6 +3,9 @@ from hosting.models.discovery import DiscoveredMiner, FindState
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
+from hosting.models.prices import ElectricityPrice
+from hosting.models.retention import RetentionHold, RetiredDay
+from hosting.models.rollups import ClientHour, EnergySource, MinerDay, MinerHour, SiteHour
 from hosting.models.telemetry import (
     ClientBucket,
     MinerIdentity,
@@ -15,17 +18,29 @@ from hosting.models.telemetry import (
 
 __all__ = [
     "ClientBucket",
+<<<<<<< HEAD
     "CommandBatch",
     "DiscoveredMiner",
     "FindState",
     "Miner",
     "MinerCommand",
+=======
+    "ClientHour",
+    "ElectricityPrice",
+    "EnergySource",
+    "Miner",
+    "MinerDay",
+    "MinerHour",
+>>>>>>> f7569588b9d18ddd75b174f22b94f874c7469a8b
     "MinerIdentity",
     "MinerLatest",
     "MinerModel",
     "OperationLog",
+    "RetentionHold",
+    "RetiredDay",
     "Site",
     "SiteBucket",
+    "SiteHour",
     "SiteOfLimit",
     "Telemetry",
     "TelemetryGap",

@@ -1,6 +1,7 @@
 """Sites, the model catalogue, and the machines."""
 
 from typing import Self
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -14,6 +15,7 @@ from accounts.models import User
 from accounts.roles import Role
 from hosting.addresses import AddressRefused, AddressRules, poll_networks, rules_of
 from hosting.states import MinerStatus
+from hosting.zones import minutes_past_the_hour, validate_time_zone
 
 # PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
 SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners", "poll_networks", "poll_ports")
@@ -44,6 +46,12 @@ class Site(models.Model):
     location = models.TextField(null=True, blank=True)
     capacity_mw = models.DecimalField(
         "capacity (MW)", max_digits=12, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    time_zone = models.TextField(
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_time_zone],
+        help_text="IANA name such as Europe/Berlin: its hours, days and months are those of energy and bills.",
     )
     total_miners = models.IntegerField(default=0, db_default=0, editable=False)
     active_miners = models.IntegerField(default=0, db_default=0, editable=False)
@@ -78,10 +86,24 @@ class Site(models.Model):
         return self.name
 
     def clean(self) -> None:
+<<<<<<< HEAD
         try:
             self.poll_networks = poll_networks(self.poll_networks or [])
         except AddressRefused as refused:
             raise ValidationError({"poll_networks": str(refused)}) from None
+=======
+        before = Site.objects.filter(pk=self.pk).values_list("time_zone", flat=True).first()
+        if before in {None, self.time_zone} or self.time_zone not in available_timezones():
+            return
+        moved = minutes_past_the_hour(before) != minutes_past_the_hour(self.time_zone)
+        if moved and self.ledger_hours.exists():
+            raise ValidationError(
+                {
+                    "time_zone": f"Energy of this site is kept by the hours of {before}, which begin at another minute:"
+                    " make a new site and move the machines."
+                }
+            )
+>>>>>>> f7569588b9d18ddd75b174f22b94f874c7469a8b
 
 
 class MinerModel(models.Model):

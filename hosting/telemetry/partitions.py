@@ -9,6 +9,8 @@ from minefarm.lib.clock import database_now
 
 PARENT = "miner_telemetry"
 CLOSED_AFTER = timedelta(hours=1)  # late readings of a day are in by then
+# A day only grows, and is settled once it is over: few vacuums, none forced by inserts while it is being written.
+UPKEEP = "autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.2"
 ADVISORY_LOCK = 0x4D46_0001  # "MF", partitions: one maker at a time
 
 
@@ -55,7 +57,7 @@ def create_partition(day: date) -> bool:
         if _exists(name):
             return False
         # CREATE ... PARTITION OF would lock the whole table against reading; ATTACH does not.
-        cursor.execute(f"CREATE TABLE {name} (LIKE {PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        cursor.execute(f"CREATE TABLE {name} (LIKE {PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH ({UPKEEP})")
         cursor.execute(
             f"ALTER TABLE {PARENT} ATTACH PARTITION {name} FOR VALUES FROM ('{start.isoformat()}')"
             f" TO ('{(start + timedelta(days=1)).isoformat()}')"

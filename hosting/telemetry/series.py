@@ -3,7 +3,7 @@
 Every query compares `recorded_at` with plain bounds, so that PostgreSQL opens only the days that the range needs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +13,11 @@ from django.db import connection
 from django.db.models import FloatField, QuerySet
 from django.db.models.functions import Cast
 
-from hosting.models import Telemetry
+from hosting.models import ClientHour, Miner, Telemetry
+from hosting.telemetry.rollups import rolled_up
+from hosting.telemetry.tiers import OF_A_GROUP, OF_A_MINER, Grid, Plan, RolledUp, Tier, pick
 
-CHART_POINTS = 500
-CHART_STEPS_S = (300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400)
+HOUR_S = 3600
 
 # --- charts -----------------------------------------------------------------------------------------------------------
 
@@ -44,83 +45,110 @@ class Chart:
         }
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Intervals of `step_s`, aligned to 1970 UTC."""
-
-    start_s: int
-    end_s: int
-    step_s: int
-
-    @classmethod
-    def covering(cls, *, until: datetime, hours: int) -> "Grid":
-        """The `hours` that end with the interval which holds `until`."""
-        span_s = hours * 3600
-        step_s = next((step for step in CHART_STEPS_S if span_s <= CHART_POINTS * step), CHART_STEPS_S[-1])
-        end_s = (int(until.timestamp()) // step_s + 1) * step_s
-        points = min(CHART_POINTS, max(1, span_s // step_s))
-        return cls(end_s - points * step_s, end_s, step_s)
-
-    def parameters(self) -> dict[str, Any]:
-        return {
-            "start": datetime.fromtimestamp(self.start_s, UTC),
-            "end": datetime.fromtimestamp(self.end_s, UTC),
-            "step": timedelta(seconds=self.step_s),
-        }
-
-
 # Epochs, not datetimes: decoding a datetime costs more than the rest of the row.
+# Sums of the coarse tier up to the moment until which it is computed, and of what was stored from there on.
 MINER_CHART = """
-SELECT extract(epoch FROM date_bin(%(step)s, recorded_at, 'epoch'::timestamptz))::bigint,
-    round(avg(hashrate), 2)::float8, round(avg(power_consumption) / 1000, 3)::float8, max(temperature)::float8,
-    COALESCE(bool_or(power_estimated) FILTER (WHERE power_consumption IS NOT NULL), false), 1
-FROM miner_telemetry
-WHERE recorded_at >= %(start)s AND recorded_at < %(end)s AND miner_id = %(owner)s
-GROUP BY 1
+SELECT t, round(sum(hashrate_ths_sum) / NULLIF(sum(hashrate_samples), 0), 2)::float8,
+    round(sum(power_w_sum) / NULLIF(sum(power_samples), 0) / 1000, 3)::float8, max(temperature_max_c)::float8,
+    bool_or(estimated), 1
+FROM (
+    {coarse}
+    SELECT extract(epoch FROM date_bin(%(step)s, recorded_at, 'epoch'::timestamptz))::bigint AS t,
+        sum(hashrate) AS hashrate_ths_sum, count(hashrate) AS hashrate_samples,
+        sum(power_consumption) AS power_w_sum, count(power_consumption) AS power_samples,
+        max(temperature) AS temperature_max_c,
+        COALESCE(bool_or(power_estimated) FILTER (WHERE power_consumption IS NOT NULL), false) AS estimated
+    FROM miner_telemetry
+    WHERE recorded_at >= %(switch)s AND recorded_at < %(end)s AND miner_id = %(owner)s
+    GROUP BY 1
+) AS parts
+GROUP BY t
+"""
+MINER_COARSE = """
+    SELECT extract(epoch FROM date_bin(%(step)s, starts_at + %(half)s, 'epoch'::timestamptz))::bigint AS t,
+        hashrate_ths_sum, hashrate_samples, power_w_sum, power_samples, temperature_max_c, estimated_samples > 0 AS estimated
+    FROM {table}
+    WHERE starts_at >= %(coarse_from)s AND starts_at < %(switch)s AND miner_id = %(owner)s
+    UNION ALL
 """
 # A site's mean is over the minutes in which something was read; the sites of a client are then added up.
 GROUP_CHART = """
 SELECT t, round(sum(hashrate_ths), 2)::float8, round(sum(power_kw), 3)::float8, max(temperature_c)::float8,
     bool_or(estimated), count(*)
 FROM (
-    SELECT extract(epoch FROM date_bin(%(step)s, bucket, 'epoch'::timestamptz))::bigint AS t,
-        sum(hashrate_ths_sum) / NULLIF(sum(minutes) FILTER (WHERE hashrate_ths_sum IS NOT NULL), 0) AS hashrate_ths,
+    SELECT t, sum(hashrate_ths_sum) / NULLIF(sum(minutes) FILTER (WHERE hashrate_ths_sum IS NOT NULL), 0) AS hashrate_ths,
         sum(power_w_sum) / NULLIF(sum(minutes) FILTER (WHERE power_w_sum IS NOT NULL), 0) / 1000 AS power_kw,
         max(temperature_max_c) AS temperature_c, sum(estimated_samples) > 0 AS estimated
-    FROM {table}
-    WHERE {owner} = %(owner)s AND bucket >= %(start)s AND bucket < %(end)s
-    GROUP BY 1, site_id
+    FROM (
+        {coarse}
+        SELECT extract(epoch FROM date_bin(%(step)s, bucket, 'epoch'::timestamptz))::bigint AS t, site_id, minutes,
+            hashrate_ths_sum, power_w_sum, temperature_max_c, estimated_samples
+        FROM {group}_telemetry_5min
+        WHERE {group}_id = %(owner)s AND bucket >= %(switch)s AND bucket < %(end)s
+    ) AS parts
+    GROUP BY t, site_id
 ) AS per_site
 GROUP BY t
 """
-SITE_CHART = GROUP_CHART.format(table="site_telemetry_5min", owner="site_id")
-CLIENT_CHART = GROUP_CHART.format(table="client_telemetry_5min", owner="client_id")
+GROUP_COARSE = """
+        SELECT extract(epoch FROM date_bin(%(step)s, bucket + %(half)s, 'epoch'::timestamptz))::bigint AS t, site_id,
+            minutes, hashrate_ths_sum, power_w_sum, temperature_max_c, estimated_samples
+        FROM {group}_telemetry_hour
+        WHERE {group}_id = %(owner)s AND bucket >= %(coarse_from)s AND bucket < %(switch)s
+        UNION ALL
+"""
+MINER_TABLES = {Tier.HOURS: "miner_telemetry_hour", Tier.DAYS: "miner_telemetry_day"}
 
 
 def chart_for_miner(miner_id: int, *, until: datetime, hours: int = 24) -> Chart:
     """One machine: mean hashrate and power, highest temperature of each interval."""
-    return _chart(MINER_CHART, miner_id, Grid.covering(until=until, hours=hours))
+    return miner_chart(miner_id, Grid.covering(until=until, hours=hours))
 
 
 def chart_for_site(site_id: int, *, until: datetime, hours: int = 24) -> Chart:
-    """All machines of a site added up, from its five-minute sums."""
-    return _chart(SITE_CHART, site_id, Grid.covering(until=until, hours=hours))
+    """All machines of a site added up, from its five-minute sums or its hours."""
+    return site_chart(site_id, Grid.covering(until=until, hours=hours))
 
 
 def chart_for_client(user_id: UUID, *, until: datetime, hours: int = 24) -> Chart:
-    """All machines of a client added up over sites, from the client's five-minute sums."""
-    return _chart(CLIENT_CHART, user_id, Grid.covering(until=until, hours=hours))
+    """All machines of a client added up over sites, from the client's five-minute sums or hours."""
+    return client_chart(user_id, Grid.covering(until=until, hours=hours))
+
+
+def miner_chart(miner_id: int, grid: Grid) -> Chart:
+    sites = Miner.objects.filter(pk=miner_id).values_list("site_id", flat=True)
+    plan = pick(grid, OF_A_MINER, rolled_up(sites, days=True) if grid.step_s >= HOUR_S else RolledUp())
+    coarse = "" if plan.tier is plan.finest else MINER_COARSE.format(table=MINER_TABLES[plan.tier])
+    return _chart(MINER_CHART.format(coarse=coarse), miner_id, plan)
+
+
+def site_chart(site_id: int, grid: Grid) -> Chart:
+    return _group_chart("site", site_id, grid, [site_id])
+
+
+def client_chart(user_id: UUID, grid: Grid) -> Chart:
+    """The client's machines in each hour, whoever owns them now."""
+    sites = set(Miner.objects.filter(client=user_id).values_list("site_id", flat=True))
+    sites |= set(ClientHour.objects.filter(client=user_id, bucket__gte=grid.start).values_list("site_id", flat=True))
+    return _group_chart("client", user_id, grid, sites)
+
+
+def _group_chart(group: str, owner: int | UUID, grid: Grid, sites: Iterable[int | None]) -> Chart:
+    plan = pick(grid, OF_A_GROUP, rolled_up(sites) if grid.step_s >= HOUR_S else RolledUp())
+    coarse = "" if plan.tier is plan.finest else GROUP_COARSE.format(group=group)
+    return _chart(GROUP_CHART.format(coarse=coarse, group=group), owner, plan)
 
 
 GAP = (None, None, None)
 
 
-def _chart(sql: str, owner: int | UUID, grid: Grid) -> Chart:
+def _chart(sql: str, owner: int | UUID, plan: Plan) -> Chart:
+    grid = plan.grid
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"owner": owner, **grid.parameters()})
+        cursor.execute(sql, {"owner": owner, **plan.parameters()})
         points = {row[0]: row[1:] for row in cursor.fetchall()}
     _hold_back_newest(points, grid)
-    times = list(range(grid.start_s, grid.end_s, grid.step_s))
+    times = grid.times
     hashrate_ths, power_kw, temperature_c = ([points.get(t, GAP)[column] for t in times] for column in range(3))
     estimated = any(point[3] for point in points.values())
     return Chart(times, hashrate_ths, power_kw, temperature_c, grid.step_s, power_estimated=estimated)

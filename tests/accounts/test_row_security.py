@@ -3,7 +3,7 @@
 import os
 import threading
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -16,9 +16,13 @@ from django.urls import include, path
 from accounts.models import User
 from accounts.rls import outside_the_wall
 from accounts.tokens import make_token
+from hosting.energy import energy
 from hosting.models import (
     ClientBucket,
+    ClientHour,
     Miner,
+    MinerDay,
+    MinerHour,
     MinerIdentity,
     MinerLatest,
     MinerModel,
@@ -27,6 +31,7 @@ from hosting.models import (
     Telemetry,
 )
 from hosting.telemetry.partitions import create_partition, partition_name
+from hosting.telemetry.rollups import roll_up, rolled_up
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib import rls
 from minefarm.lib.clock import database_minute
@@ -128,6 +133,28 @@ def test_a_forgotten_filter_shows_a_client_their_own_rows_alone(farm, client_a, 
     assert User.objects.count() == 3
 
 
+def test_the_energy_ledger_shows_hours_of_ones_own_alone(client_a, client_b, miner_a, miner_b, site):
+    """Also those of a machine that was sold since: they are the former owner's."""
+    hour = database_minute().replace(minute=0) - timedelta(hours=2)
+    for minute in range(60):
+        readings = [
+            Row(m.pk, m.client_id, None, hashrate_centi_ths=10_000, power_centi_w=300_000) for m in (miner_a, miner_b)
+        ]
+        store_sweep(SweepFacts(site.pk, hour + timedelta(minutes=minute), {}, 1.0, 0.1), readings)
+    Miner.objects.update(created_at=hour - timedelta(days=1))
+    roll_up(hour, hour + timedelta(hours=1))
+    with walled(client_a.pk):
+        assert [hour.kwh for hour in energy(client_a, hour, hour + timedelta(hours=1), per="hour")] == [3]
+    Miner.objects.filter(pk=miner_a.pk).update(client=client_b)
+    with walled(client_a.pk):
+        assert list(MinerHour.objects.values_list("miner_id", flat=True)) == [miner_a.pk]
+    with walled(client_b.pk):
+        assert list(MinerHour.objects.values_list("miner_id", flat=True)) == [miner_b.pk]
+        assert set(ClientHour.objects.values_list("client_id", flat=True)) == {client_b.pk}
+        assert set(MinerDay.objects.values_list("miner_id", flat=True)) == {miner_a.pk, miner_b.pk}
+        assert rolled_up([site.pk]).hours == hour + timedelta(hours=1)
+
+
 def test_a_guest_sees_nothing_but_themselves(farm, guest):
     with walled(guest.pk):
         for model in (Miner, Telemetry, MinerLatest, OperationLog, ClientBucket, Site):
@@ -149,6 +176,8 @@ def test_a_site_without_machines_of_theirs_is_not_there(farm, client_a):
         "SELECT total_miners FROM hosting_sites",
         "SELECT password_hash FROM users",
         "SELECT * FROM site_telemetry_5min",
+        "SELECT kwh FROM site_telemetry_hour",
+        "SELECT * FROM site_electricity_prices",
         "SELECT * FROM telemetry_sweeps",
         "SELECT secret FROM event_endpoints",
         "UPDATE outbox_events SET status = 'failed'",

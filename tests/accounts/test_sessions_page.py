@@ -122,7 +122,7 @@ def test_sessions_that_are_over_are_neither_shown_nor_kept(operator, sign_in):
         assert [line.is_this_one for line in here.get(PAGE).context["sessions"]] == [True]
         assert UserSession.objects.count() == 2
         clock.shift(8 * 86_400)
-        tasks.forget_old_sign_ins()
+        tasks.clear_old_sessions()
         assert UserSession.objects.count() == 0
         assert Session.objects.count() == 0
 

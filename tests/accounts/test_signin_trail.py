@@ -8,12 +8,17 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from accounts.models import LoginRecord, Outcome
-from accounts.signins import tasks
 from accounts.signins.places import location_of
 from accounts.signins.trail import prune_login_records, session_ref
 from minefarm.lib.network import client_address, network_of
+from minefarm.lib.retention import apply_rules
 
 pytestmark = pytest.mark.django_db
+
+
+def forgotten_by_rule(**options) -> int:
+    """Rows that `apply_retention` lets go of the trail."""
+    return next(one.outcome.rows for one in apply_rules(timezone.now(), **options) if one.table == "login_records")
 
 
 def lines() -> list[tuple[str, str | None, bool]]:
@@ -106,7 +111,7 @@ def test_success_and_outcome_cannot_disagree(db):
         LoginRecord.objects.create(success=True, outcome=Outcome.THROTTLED)
 
 
-def test_lines_older_than_a_year_are_forgotten_in_batches_by_the_daily_task(db):
+def test_lines_older_than_a_year_are_forgotten_in_batches_by_the_daily_rule(db):
     now = timezone.now()
     for days in (1, 364, 366, 400, 500):
         LoginRecord.objects.create(
@@ -117,11 +122,18 @@ def test_lines_older_than_a_year_are_forgotten_in_batches_by_the_daily_task(db):
         )
     assert prune_login_records(batch=2) == 3
     assert [email for _, email, _ in lines()] == ["1@f.example", "364@f.example"]
-    assert tasks.forget_old_sign_ins() == 0
+    assert forgotten_by_rule(dry_run=False) == 0
     LoginRecord.objects.create(
         success=False, outcome=Outcome.BAD_PASSWORD, login_time=now - timedelta(days=366), email="366@f.example"
     )
-    assert tasks.forget_old_sign_ins() == 1
+    assert [forgotten_by_rule(dry_run=dry_run) for dry_run in (True, False)] == [1, 1]
+
+
+def test_a_shorter_setting_does_not_shorten_the_year(db, settings):
+    settings.RETENTION_LOGIN_RECORDS_DAYS = 30
+    old = timezone.now() - timedelta(days=200)
+    LoginRecord.objects.create(success=False, outcome=Outcome.BAD_PASSWORD, login_time=old)
+    assert forgotten_by_rule(dry_run=False) == 0
 
 
 @pytest.mark.parametrize(

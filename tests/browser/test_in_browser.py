@@ -92,6 +92,21 @@ def test_a_chart_tells_its_figures_to_those_who_do_not_see_it(page, client_a):
     assert "a gap means no reading" in page.locator("figcaption").inner_text()
 
 
+def test_a_chart_goes_back_as_far_as_one_asks(page, client_a):
+    sign_in(page, client_a)
+    charts_drawn(page)
+    with page.expect_response("**chart.json?hours=720"):
+        page.get_by_role("button", name="30 d").click()
+    expect(page.locator("figcaption")).to_contain_text("Means of 3 hours")
+    assert charts_drawn(page) == 3
+    assert "over the last 30 days" in page.locator("figure table").first.inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == "my-machines-720h.csv"
+    assert page.get_by_role("button", name="30 d").get_attribute("aria-pressed") == "true"
+    assert fits(page)
+
+
 def test_staff_see_sites_and_what_happens_there(page, operator, site):
     sign_in(page, operator)
     assert fits(page)

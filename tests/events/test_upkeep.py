@@ -1,18 +1,19 @@
 """What the outbox forgets, and the command that sends again."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from events import dispatch
 from events.models import EventDelivery, EventEndpoint, EventInbox, OutboxAggregate, OutboxEvent
 from events.retention import forget_processed
-from events.tasks import apply_outbox_retention
+from minefarm.lib.retention import Hold, Outcome, apply_rules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,12 +32,21 @@ def old_events(say, consumer):
     )
 
 
+def month_ago() -> datetime:
+    return timezone.now() - timedelta(days=30)
+
+
+def apply_outbox_rule(**options) -> Outcome:
+    """What `apply_retention` says of the outbox."""
+    return next(one.outcome for one in apply_rules(timezone.now(), **options) if one.table == "outbox_events")
+
+
 def left() -> list[str]:
     return sorted(OutboxEvent.objects.values_list("payload__message", flat=True))
 
 
 def test_only_what_went_out_long_ago_is_forgotten_with_its_inbox(old_events):
-    apply_outbox_retention()
+    assert [apply_outbox_rule(dry_run=dry_run).rows for dry_run in (True, False)] == [2, 2]
     assert left() == ["failed", "new", "pending"]
     kept = OutboxEvent.objects.filter(payload__message__in=["failed", "new"]).values_list("event_uuid", flat=True)
     assert set(EventInbox.objects.values_list("event_uuid", flat=True)) == set(kept)
@@ -44,8 +54,14 @@ def test_only_what_went_out_long_ago_is_forgotten_with_its_inbox(old_events):
 
 
 def test_batches_end_when_nothing_is_left(old_events):
-    assert forget_processed(days=30, batch=1) == 2
-    assert forget_processed(days=30, batch=1) == 0
+    assert forget_processed(before=month_ago(), batch=1) == 2
+    assert forget_processed(before=month_ago(), batch=1) == 0
+
+
+def test_a_hold_keeps_them(old_events):
+    hold = Hold("outbox_events", month_ago() - timedelta(days=10), month_ago(), "asked for by an auditor")
+    assert apply_outbox_rule(dry_run=False, holds=[hold]).notes == ("held: asked for by an auditor",)
+    assert OutboxEvent.objects.count() == 5
 
 
 def test_an_event_on_its_way_to_an_endpoint_is_kept(old_events):
@@ -53,14 +69,9 @@ def test_an_event_on_its_way_to_an_endpoint_is_kept(old_events):
     for message, status in (("old", "pending"), ("also old", "failed")):
         event = OutboxEvent.objects.get(payload__message=message)
         EventDelivery.objects.create(endpoint=endpoint, event=event, aggregate_key=message, status=status)
-    assert forget_processed(days=30) == 1
+    assert forget_processed(before=month_ago()) == 1
     assert left() == ["failed", "new", "old", "pending"]
     assert EventDelivery.objects.count() == 1
-
-
-def test_forgetting_at_once_is_refused():
-    with pytest.raises(ValueError, match="OUTBOX_RETENTION_DAYS"):
-        forget_processed(days=0)
 
 
 def run(capsys, *arguments) -> dict[str, object]:

@@ -54,6 +54,17 @@ def test_a_customer_finds_no_staff_page(client, client_a, site, miner_a):
         assert client.get(path).status_code == 404, path
 
 
+def test_the_chart_is_a_file_too(client, client_a, site, miner_a):
+    read(site, miner_a, hashrate_centi_ths=10_000, power_centi_w=300_000)
+    client.force_login(client_a)
+    answer = client.get("/miners/chart.json?as=csv&hours=168")
+    assert answer["Content-Disposition"] == 'attachment; filename="my-machines-168h.csv"'
+    head, *lines = answer.content.decode().splitlines()
+    assert head == "starts_at,hashrate_ths,power_kw,temperature_c"
+    assert [line.split(",", 1)[1] for line in lines if not line.endswith(",,,")] == ["100.0,3.0,78.0"]
+    assert 300 < len(lines) <= 500
+
+
 def test_a_guest_sees_no_machine(client, guest, site, miner_a):
     read(site, miner_a)
     client.force_login(guest)

@@ -18,11 +18,17 @@
   const ink = () => (document.documentElement.dataset.bsTheme === "dark"
     ? { text: "#a3adba", grid: "#2c3644" } : { text: "#5b6573", grid: "#e6e8eb" });
   const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const date = (seconds) => new Date(seconds * 1000).toLocaleDateString([], { day: "numeric", month: "short" });
+  const moment = (seconds, step) => (step >= 86400 ? date(seconds) : step >= 1800 ? `${date(seconds)} ${clock(seconds)}` : clock(seconds));
   // Midnight is told by its date, so that two days on one axis are told apart.
   const tick = (seconds) => {
     const at = new Date(seconds * 1000);
-    return at.getHours() || at.getMinutes() ? clock(seconds) : at.toLocaleDateString([], { day: "numeric", month: "short" });
+    return at.getHours() || at.getMinutes() ? clock(seconds) : date(seconds);
   };
+  const RANGES = { 24: "24 hours", 168: "7 days", 720: "30 days", 2160: "90 days", 8784: "year" };
+  const hoursOf = (figure) => figure.dataset.chartHours || "24";
+  const step = (seconds) => (seconds >= 86400 ? `${seconds / 86400} days` : seconds >= 3600 ? `${seconds / 3600} hours` : `${seconds / 60} minutes`)
+    .replace(/^1 (day|hour)s$/, "a $1").replace("a hour", "an hour");
   const finite = (values) => values.filter((value) => value !== null);
   const unitFor = (metric, values) => {
     const top = Math.max(0, ...finite(values));
@@ -71,20 +77,20 @@
         setCursor: [(plot) => {
           const at = plot.cursor.idx;
           if (at === null || at === undefined) { latest.textContent = ""; return; }
-          latest.textContent = ` ${clock(data.t[at])}: ${values[at] === null ? "no reading" : show(values[at], unit)}`;
+          latest.textContent = ` ${moment(data.t[at], data.step_s)}: ${values[at] === null ? "no reading" : show(values[at], unit)}`;
         }],
       },
     };
     charts.push({ figure, panel, plot: new uPlot(options, [data.t, values], panel) });
-    panel.append(table(metric, unit, known));
+    panel.append(table(figure, metric, unit, known));
   }
 
   // What the line shows, for those who do not see it.
-  function table(metric, unit, known) {
+  function table(figure, metric, unit, known) {
     const list = document.createElement("table");
     list.className = "visually-hidden";
     const caption = list.createCaption();
-    caption.textContent = `${TITLES[metric]} over the last 24 hours`;
+    caption.textContent = `${TITLES[metric]} over the last ${RANGES[hoursOf(figure)]}`;
     const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
     for (const [name, value] of [["latest known", known.at(-1)], ["mean", mean], ["lowest", Math.min(...known)], ["highest", Math.max(...known)]]) {
       const row = list.insertRow();
@@ -106,24 +112,44 @@
   async function load(figure) {
     const note = figure.querySelector("[data-chart-note]");
     try {
-      const answer = await fetch(figure.dataset.chartUrl, { headers: { Accept: "application/json" } });
+      const answer = await fetch(`${figure.dataset.chartUrl}?hours=${hoursOf(figure)}`, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const data = await answer.json();
       clear(figure);
       for (const metric of Object.keys(UNITS)) draw(figure, data, metric);
       const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
       const began = data.t.find((_, at) => data.hashrate_ths[at] !== null);
-      const young = began && began > data.t[0] + 3600 ? `Readings began at ${clock(began)}. ` : "";
-      note.textContent = `${young}Means of ${data.step_s / 60} minutes (of the chip: the highest), times in ${zone}; a gap means no reading.`
+      const young = began && began > data.t[0] + Math.max(3600, data.step_s) ? `Readings began at ${moment(began, data.step_s)}. ` : "";
+      note.textContent = `${young}Means of ${step(data.step_s)} (of the chip: the highest), times in ${zone}; a gap means no reading.`
         + (data.power_estimated ? " Power is estimated for machines that do not report it." : "");
     } catch (error) {
       note.textContent = `The chart could not be loaded (${error.message}). Reload the page to try again.`;
     }
   }
 
+  // The buttons beside a chart: how far back it goes, for the file as well.
+  function ranges(card) {
+    const figure = card.querySelector("figure[data-chart-url]");
+    const group = card.querySelector("[data-chart-ranges]");
+    if (!figure || !group) return;
+    group.hidden = false;
+    group.addEventListener("click", ({ target }) => {
+      const chosen = target.closest("[data-chart-hours]");
+      if (!chosen) return;
+      figure.dataset.chartHours = chosen.dataset.chartHours;
+      group.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === chosen)));
+      const file = card.querySelector("[data-chart-csv]");
+      if (file) file.href = `${figure.dataset.chartUrl}?as=csv&hours=${hoursOf(figure)}`;
+      load(figure);
+    });
+  }
+
   const figures = () => document.querySelectorAll("figure[data-chart-url]");
   const reload = () => figures().forEach(load);
-  document.addEventListener("DOMContentLoaded", reload);
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("section.card").forEach(ranges);
+    reload();
+  });
   document.addEventListener("farm:theme", reload);
   setInterval(() => { if (!document.hidden) reload(); }, 300000);
   addEventListener("resize", () => charts.forEach(({ panel, plot }) => plot.setSize({ width: panel.clientWidth, height: HEIGHT })));
