@@ -1,0 +1,59 @@
+"""What a machine can be told, what it can answer, and the machine itself as a driver needs to know it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Order(StrEnum):
+    SLEEP = "sleep"
+    WAKE = "wake"
+    REBOOT = "reboot"
+    POWER_LIMIT = "set_power_limit"
+    LOCATE = "locate"
+
+
+class Answer(StrEnum):
+    """What became of an order. ACCEPTED is the machine's word, not its deed: see hosting.control.proof."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    UNREACHABLE = "unreachable"
+    UNAUTHORISED = "unauthorised"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Name and password of a machine's own account; makes without names for accounts ignore `user`."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a machine is and what it is said to be. `key` is the caller's name for it, `login` None when none is known.
+
+    `port` is that of the CGMiner API, `web_port` that of the web interface (None: the make's usual one).
+    """
+
+    host: str
+    port: int = 4028
+    make: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    key: int = 0
+    login: Login | None = None
+    web_port: int | None = None
+    serial: str | None = None
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One machine's answer to one order. `detail` is a sentence for people and never contains a secret."""
+
+    key: int
+    answer: Answer
+    detail: str
+    wall_s: float
