@@ -57,3 +57,36 @@ class Result:
     answer: Answer
     detail: str
     wall_s: float
+
+
+class NotDone(Exception):
+    """An order was not taken; `answer` says how and `detail` why, as a sentence with the next step."""
+
+    def __init__(self, answer: Answer, detail: str) -> None:
+        super().__init__(detail)
+        self.answer, self.detail = answer, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One order to one machine. `deadline` is by the event loop's clock and holds for everything that the order takes."""
+
+    machine: Machine
+    order: Order
+    deadline: float
+    watts: int | None = None
+    light: bool = True  # what LOCATE switches the light to
+
+    @property
+    def login(self) -> Login:
+        """Raises NotDone when none is known."""
+        if self.machine.login is None:
+            raise NotDone(
+                Answer.UNAUTHORISED,
+                "no login is known for it: add one for the machine, its make or its site (Credentials)",
+            )
+        return self.machine.login
+
+
+def unsupported(make: str, what: str) -> NotDone:
+    return NotDone(Answer.UNSUPPORTED, f"{make}: {what}")

@@ -1,9 +1,8 @@
 """Whether an order was carried out, judged by what the machine measures afterwards; a pure function of readings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 from hosting.control.orders import Order
 
@@ -40,43 +39,76 @@ class Evidence:
         return self.power_w if self.power_measured else None
 
 
-def proves(order: Order, before: Evidence, after: Sequence[Evidence], *, watts: int | None = None) -> bool:
-    """Whether the readings since the order, oldest first, prove it done; what cannot be known proves nothing.
+def proves(
+    order: Order,
+    before: Evidence,
+    after: Sequence[Evidence],
+    *,
+    watts: int | None = None,
+    running_w: float | None = None,
+    light: bool = True,
+) -> bool:
+    """Whether the readings since the order, oldest first, prove it done; what is not known proves nothing.
 
-    A machine that does not answer is neither asleep nor awake. `watts` is what a power limit was set to. The light counts as
-    proved by the machine's word where its state cannot be read.
+    `before` is the last reading before the order. `watts` is what a power limit was set to, `running_w` what the machine
+    measures when it hashes, `light` what LOCATE switched it to. The light counts as proved by the machine's word where its
+    state cannot be read.
     """
     seen = [reading for reading in after if reading.answered]
-    if not seen:
+    if not seen:  # who does not answer is neither asleep nor awake
         return False
     if order is Order.SLEEP:
         return _fell_asleep(before, seen)
     if order is Order.WAKE:
-        return _woke_up(before, seen)
+        return _woke_up(seen, running_w)
     if order is Order.REBOOT:
         return _rebooted(before, after)
     if order is Order.POWER_LIMIT:
-        return watts is not None and _keeps_limit(watts, seen)
-    return seen[-1].blinking is not False
+        now_w = seen[-1].measured_w
+        return watts is not None and now_w is not None and now_w <= watts * (1 + LIMIT_TOLERANCE)
+    return seen[-1].blinking in {None, light}
 
 
 def _fell_asleep(before: Evidence, seen: Sequence[Evidence]) -> bool:
-    running_w, now_w = before.measured_w, seen[-1].measured_w
-    if running_w is not None and now_w is not None:
-        return now_w <= ASLEEP_BELOW * running_w
+    """By the meter where there is one: a machine that hashes nothing and draws everything is broken, not asleep."""
+    now_w = seen[-1].measured_w
+    if before.measured_w is not None and now_w is not None and _ran(before):
+        return now_w <= ASLEEP_BELOW * before.measured_w
     return _twice(not _hashes(reading) for reading in seen if reading.hashrate_ths is not None)
 
 
-def _woke_up(before: Evidence, seen: Sequence[Evidence]) -> bool:
-    return _twice(_hashes(reading) for reading in seen if reading.hashrate_ths is not None)
+def _ran(before: Evidence) -> bool:
+    """Whether the power before is that of a machine at work; a sleeping one's cannot be halved."""
+    return before.hashrate_ths is None or _hashes(before)
+
+
+def _woke_up(seen: Sequence[Evidence], running_w: float | None) -> bool:
+    rates = [reading for reading in seen if reading.hashrate_ths is not None]
+    if rates:  # fans and boards that warm up draw power before the first hash
+        return _twice(_hashes(reading) for reading in rates)
+    now_w = seen[-1].measured_w
+    return running_w is not None and now_w is not None and now_w > AWAKE_ABOVE * running_w
 
 
 def _rebooted(before: Evidence, after: Sequence[Evidence]) -> bool:
-    raise NotImplementedError
+    """It counts its uptime from the beginning again, or it was gone and is back with less uptime than it would have."""
+    gone = False
+    for reading in after:
+        if not reading.answered:
+            gone = True
+        elif before.uptime_s is None or reading.uptime_s is None:
+            if gone:
+                return True
+        elif reading.uptime_s < before.uptime_s or (gone and _younger(before, reading)):
+            return True
+    return False
 
 
-def _keeps_limit(watts: int, seen: Sequence[Evidence]) -> bool:
-    return seen[-1].measured_w is not None and seen[-1].measured_w <= watts * (1 + LIMIT_TOLERANCE)
+def _younger(before: Evidence, now: Evidence) -> bool:
+    if before.uptime_s is None or now.uptime_s is None:
+        return False
+    passed_s = (now.at - before.at).total_seconds()
+    return now.uptime_s < before.uptime_s + passed_s - UPTIME_SLACK_S
 
 
 def _hashes(reading: Evidence) -> bool:

@@ -1,0 +1,59 @@
+"""Which driver a machine needs: by what is known of it, and where firmware of several makes runs, by what it says itself."""
+
+import asyncio
+from dataclasses import replace
+from types import ModuleType
+
+from hosting.cgminer.dialects import whatsminer as whatsminer_dialect
+from hosting.cgminer.dialects.sections import Fields, first, status
+from hosting.cgminer.protocol import ProtocolError
+from hosting.control.drivers import antminer, avalon, braiins, luxos, vnish, whatsminer
+from hosting.control.orders import Machine, Task, unsupported
+from hosting.control.wire import ask
+
+PROBE_S = 2.0  # a port that hangs must leave time for the web interface
+# Words in the names of firmware, make or model, the most telling first: LuxOS runs on an Antminer, not the other way round.
+WORDS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
+    (luxos, ("luxos", "luxminer", "luxor")),
+    (braiins, ("braiins", "bosminer", "boser", "bos+")),
+    (vnish, ("vnish", "anthill")),
+    (whatsminer, ("whatsminer", "microbt", "btminer")),
+    (avalon, ("avalon", "canaan")),
+    (antminer, ("antminer", "bitmain", "bmminer")),
+)
+
+
+async def driver_for(task: Task) -> ModuleType:
+    """Raises NotDone when it is of no make that we command, and ProtocolError when it must be asked and does not answer."""
+    known = by_words(task.machine)
+    if known not in {None, antminer}:
+        return known  # type: ignore[return-value]  # not None here
+    soon = replace(task, deadline=min(task.deadline, asyncio.get_running_loop().time() + PROBE_S))
+    try:
+        told = by_version(await ask(soon, "version"))
+    except ProtocolError:
+        if known is antminer:  # asleep, some of them answer on the web interface only
+            return antminer
+        raise
+    return told or known or await by_summary(task)
+
+
+def by_words(machine: Machine) -> ModuleType | None:
+    names = " ".join(name for name in (machine.firmware, machine.make, machine.model) if name).lower()
+    return next((driver for driver, words in WORDS if any(word in names for word in words)), None)
+
+
+def by_version(reply: Fields) -> ModuleType | None:
+    version = first({"version": reply}, "version")
+    names = " ".join(
+        [*version, *(str(value) for value in version.values()), str(status(reply).get("Description"))]
+    ).lower()
+    return next((driver for driver, words in WORDS if any(word in names for word in words)), None)
+
+
+async def by_summary(task: Task) -> ModuleType:
+    """Whatsminers of API v2 have no `version`."""
+    if whatsminer_dialect.recognises({"summary": await ask(task, "summary")}):
+        return whatsminer
+    name = task.machine.make or "Unknown make"
+    raise unsupported(name, "no driver commands it: give the machine its model, or switch it at its power outlet")
