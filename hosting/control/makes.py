@@ -11,7 +11,7 @@ from hosting.control.drivers import antminer, avalon, braiins, luxos, vnish, wha
 from hosting.control.orders import Machine, Task, unsupported
 from hosting.control.wire import ask
 
-PROBE_S = 2.0  # a port that hangs must leave time for the web interface
+PROBE_S, PROBE_SHARE = 2.0, 1 / 3  # a port that hangs must leave time for the web interface
 # Words in the names of firmware, make or model, the most telling first: LuxOS runs on an Antminer, not the other way round.
 WORDS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (luxos, ("luxos", "luxminer", "luxor")),
@@ -28,7 +28,8 @@ async def driver_for(task: Task) -> ModuleType:
     known = by_words(task.machine)
     if known not in {None, antminer}:
         return known  # type: ignore[return-value]  # not None here
-    soon = replace(task, deadline=min(task.deadline, asyncio.get_running_loop().time() + PROBE_S))
+    now = asyncio.get_running_loop().time()
+    soon = replace(task, deadline=now + min(PROBE_S, PROBE_SHARE * (task.deadline - now)))
     try:
         told = by_version(await ask(soon, "version"))
     except ProtocolError:

@@ -44,8 +44,8 @@ async def obey(task: Task) -> str:
     fresh = known is None or known.until < asyncio.get_running_loop().time()
     try:
         token = await get_token(task, place) if known is None or fresh else known
-    except _NoTokens:
-        return await whatsminer_v3.obey(task)
+    except _NoTokens as closed:
+        return await by_v3(task, closed)
     reply = await send(task, order, token)
     if status(reply).get("Code") == TOKEN_ERROR and not fresh:  # it forgot the token, by a reboot for instance
         _tokens.pop(place, None)
@@ -56,7 +56,23 @@ async def obey(task: Task) -> str:
 
 
 class _NoTokens(Exception):
-    """The CGMiner port is closed, or its firmware knows no write commands."""
+    """The CGMiner port is closed, or its firmware (`answers`) knows no write commands."""
+
+    def __init__(self, *, answers: bool) -> None:
+        super().__init__()
+        self.answers = answers
+
+
+async def by_v3(task: Task, closed: _NoTokens) -> str:
+    try:
+        return await whatsminer_v3.obey(task)
+    except ProtocolError as error:
+        if closed.answers and error.reason is ReadError.REFUSED:
+            raise unsupported(
+                MAKE,
+                f"its firmware gives no write tokens (API v2) and its API v3 (port {whatsminer_v3.PORT}) is closed",
+            ) from None
+        raise
 
 
 def command(task: Task) -> Document:
@@ -79,7 +95,7 @@ async def get_token(task: Task, place: Place) -> Token:
         )
     except ProtocolError as error:
         if error.reason is ReadError.REFUSED:
-            raise _NoTokens from None
+            raise _NoTokens(answers=False) from None
         raise
     told: Any = reply.get("Msg")
     if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in ("time", "salt", "newsalt")):
@@ -88,7 +104,7 @@ async def get_token(task: Task, place: Place) -> Token:
                 Answer.REFUSED, f"{MAKE}: it gave out all its tokens: try again in half an hour, or reboot it"
             )
         if status(reply).get("Code") == INVALID_COMMAND:
-            raise _NoTokens
+            raise _NoTokens(answers=True)
         raise ProtocolError(ReadError.BAD_JSON)
     key = _session_key(task.login.password, told["salt"][:8])
     token = Token(key, token_sign(key, told["time"], told["newsalt"]), asyncio.get_running_loop().time() + TOKEN_LIFE_S)

@@ -38,7 +38,7 @@ async def obey(task: Task) -> str:
     except TimeoutError:
         raise ProtocolError(ReadError.TIMEOUT) from None
     except ConnectionRefusedError:
-        raise unsupported(MAKE, f"it gives no write tokens (API v2), and its API v3 (port {PORT}) is closed") from None
+        raise ProtocolError(ReadError.REFUSED) from None
     except (asyncio.IncompleteReadError, OSError):
         raise ProtocolError(ReadError.CLOSED) from None
 
