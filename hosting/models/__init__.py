@@ -1,3 +1,4 @@
+from hosting.models.credentials import MinerCredential
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -20,6 +21,7 @@ __all__ = [
     "ElectricityPrice",
     "EnergySource",
     "Miner",
+    "MinerCredential",
     "MinerDay",
     "MinerHour",
     "MinerIdentity",
