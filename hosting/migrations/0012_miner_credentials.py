@@ -27,7 +27,6 @@ class Migration(migrations.Migration):
                 'verbose_name': 'miner login',
                 'db_table': 'miner_credentials',
                 'ordering': ['site__name', 'make', 'miner__serial_number'],
-                'base_manager_name': 'objects',
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('miner__isnull', True), ('site__isnull', False)), models.Q(('make', ''), ('miner__isnull', False), ('site__isnull', True)), _connector='OR'), name='miner_credentials_site_or_miner', violation_error_message='Choose a site (and perhaps a make), or one machine and nothing else.'), models.UniqueConstraint(fields=('site', 'make'), name='miner_credentials_one_per_site_and_make', violation_error_message='This site has a login for that already: change it instead.')],
             },
         ),
