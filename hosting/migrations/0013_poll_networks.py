@@ -18,7 +18,7 @@ def keep_ports(apps: Any, _editor: Any) -> None:
 
 class Migration(migrations.Migration):
 
-    dependencies = [("hosting", "0007_site_limits")]
+    dependencies = [("hosting", "0008_energy_ledger")]
 
     operations = [
         migrations.AddField(

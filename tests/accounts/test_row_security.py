@@ -44,6 +44,7 @@ STAFF = f"staff's own; {NO_GRANT}"
 WITHOUT_POLICY = {
     "account_emailaddress": NO_GRANT,
     "django_admin_log": STAFF,
+    "miner_credentials": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
     "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",
