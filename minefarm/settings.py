@@ -353,7 +353,6 @@ TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
 TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
 
-<<<<<<< HEAD
 # --- where machines may be (hosting/addresses.py) ----------------------------------------------------------------------
 PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 # Outside of production simulated machines live on the loopback network, and on any port.
@@ -362,10 +361,9 @@ POLL_CIDRS = poll_cidrs(
     production=PRODUCTION,
 )
 POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRODUCTION else ["1024-65535"]))
-=======
+
 # --- control ----------------------------------------------------------------------------------------------------------
 MINEFARM_FACTORY_LOGINS = env.bool("MINEFARM_FACTORY_LOGINS", default=False)
->>>>>>> 36842f4bab48dc4482b8bea7386217543fb8e8c4
 
 # --- events -----------------------------------------------------------------------------------------------------------
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=60)

@@ -46,18 +46,13 @@ class SiteAdmin(FarmAdmin):
     change_form_outer_after_template = "admin/hosting/site/sweeps.html"
     readonly_fields = ("total_miners", "active_miners", "created_at")
     fieldsets = (
-<<<<<<< HEAD
-        (None, {"fields": ("name", "location", "capacity_mw")}),
+        (None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),
         ("Where machines may be", {"fields": ("poll_networks", "poll_ports")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
     )
-    add_fieldsets = ((None, {"fields": ("name", "location", "capacity_mw", "poll_networks", "poll_ports")}),)
-=======
-        (None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),
-        ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
+    add_fieldsets = (
+        (None, {"fields": ("name", "location", "time_zone", "capacity_mw", "poll_networks", "poll_ports")}),
     )
-    add_fieldsets = ((None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),)
->>>>>>> f7569588b9d18ddd75b174f22b94f874c7469a8b
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
         newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")

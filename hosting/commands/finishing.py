@@ -20,7 +20,7 @@ SETTLE = """
 UPDATE miner_commands AS command
 SET status = %(to)s, detail = move.detail, after = COALESCE(move.after::jsonb, command.after),
     due_at = COALESCE(move.due_at, command.due_at), claimed_by = NULL, claimed_until = NULL,
-    accepted_at = CASE WHEN %(to)s = 'accepted' AND command.accepted_at IS NULL THEN clock_timestamp() ELSE command.accepted_at END,
+    accepted_at = COALESCE(command.accepted_at, CASE WHEN %(to)s = 'accepted' THEN clock_timestamp() END),
     finished_at = CASE WHEN %(last)s THEN clock_timestamp() END
 FROM unnest(%(ids)s::bigint[], %(details)s::text[], %(after)s::text[], %(due)s::timestamptz[])
     AS move (id, detail, after, due_at)

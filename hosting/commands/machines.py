@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hosting.control import Machine
+from hosting.control import Login, Machine
+from hosting.credentials import login_for
 from hosting.models import Miner
 
 
@@ -22,10 +23,11 @@ def machines_of(miner_ids: Sequence[int]) -> dict[int, Told]:
     rows = Miner.objects.filter(pk__in=list(miner_ids), cgminer_ip__isnull=False).select_related(
         "identity", "miner_model"
     )
-    return {miner.pk: _told(miner) for miner in rows}
+    logins = login_for(miner_ids)
+    return {miner.pk: _told(miner, logins.get(miner.pk)) for miner in rows}
 
 
-def _told(miner: Miner) -> Told:
+def _told(miner: Miner, login: Login | None) -> Told:
     identity = getattr(miner, "identity", None)
     model = miner.miner_model
     machine = Machine(
@@ -35,6 +37,7 @@ def _told(miner: Miner) -> Told:
         model=(identity and identity.model) or (model and model.name),
         firmware=identity and identity.firmware,
         key=miner.pk,
+        login=login,
         serial=miner.serial_number,
         mac=identity and identity.mac,
     )

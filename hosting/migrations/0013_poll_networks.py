@@ -18,7 +18,7 @@ def keep_ports(apps: Any, _editor: Any) -> None:
 
 class Migration(migrations.Migration):
 
-    dependencies = [("hosting", "0008_energy_ledger")]
+    dependencies = [("hosting", "0012_miner_credentials")]
 
     operations = [
         migrations.AddField(

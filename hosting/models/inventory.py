@@ -86,12 +86,10 @@ class Site(models.Model):
         return self.name
 
     def clean(self) -> None:
-<<<<<<< HEAD
         try:
             self.poll_networks = poll_networks(self.poll_networks or [])
         except AddressRefused as refused:
             raise ValidationError({"poll_networks": str(refused)}) from None
-=======
         before = Site.objects.filter(pk=self.pk).values_list("time_zone", flat=True).first()
         if before in {None, self.time_zone} or self.time_zone not in available_timezones():
             return
@@ -103,7 +101,6 @@ class Site(models.Model):
                     " make a new site and move the machines."
                 }
             )
->>>>>>> f7569588b9d18ddd75b174f22b94f874c7469a8b
 
 
 class MinerModel(models.Model):
