@@ -1,8 +1,10 @@
 """Whether the machine at an address is the one that the inventory means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 
 from events.outbox import Fact, publish_many
 from hosting.commands.machines import Told
@@ -11,15 +13,50 @@ from hosting.models import Miner, MinerIdentity, OperationLog
 Names = tuple[str | None, str | None]  # serial number and MAC, as the machine tells them
 
 
-def is_stranger(names: Names, known: Told) -> bool:
-    """Whether it says that it is another machine; one that says nothing of itself is believed.
+# Their web interface tells the serial number of the label; other makes tell numbers of their own.
+LABELLED = frozenset({"Antminer"})
 
-    The serial number decides where it is told, the MAC where it is not: boards with the network are swapped.
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Which machine of the inventory has a serial number, and which was last seen with a MAC."""
+
+    serials: Mapping[str, int]
+    macs: Mapping[str, int]
+
+
+def owners_of(found: Iterable[Names]) -> Owners:
+    names = list(found)
+    serials = {serial for serial, _ in names if serial}
+    macs = {mac for _, mac in names if mac}
+    by_serial = dict(Miner.objects.filter(serial_number__in=serials).values_list("serial_number", "pk"))
+    kept = MinerIdentity.objects.filter(Q(serial__in=serials) | Q(mac__in=macs)).values_list("serial", "mac", "pk")
+    by_mac: dict[str, int] = {}
+    for serial, mac, pk in kept:
+        if serial:
+            by_serial.setdefault(serial, pk)
+        if mac:
+            by_mac[mac] = pk
+    return Owners(by_serial, by_mac)
+
+
+def is_stranger(names: Names, known: Told, owners: Owners) -> bool:
+    """Whether it is another machine than the inventory's; one that says nothing of itself is believed.
+
+    What it told earlier decides; before that the inventory's serial number does, for makes that tell it. The serial number
+    goes before the MAC: boards with the network are swapped.
     """
     serial, mac = names
     if serial is not None:
-        return serial.casefold() not in {expected.casefold() for expected in known.serials}
-    return mac is not None and known.mac is not None and mac != known.mac
+        if serial in {known.serial, known.told_serial}:
+            return False
+        if known.told_serial is not None or known.make in LABELLED:
+            return True
+        if owners.serials.get(serial, known.pk) != known.pk:
+            return True
+    if mac is None:
+        return False
+    return owners.macs.get(mac, known.pk) != known.pk or known.mac not in {None, mac}
 
 
 def in_words(names: Names) -> str:
@@ -29,10 +66,10 @@ def in_words(names: Names) -> str:
 
 def unexpected(found: Mapping[int, Names], told: Mapping[int, Told]) -> dict[int, str]:
     """By machine of the inventory, who answers in its place; they are flagged, and what was learnt of the others is kept."""
-    strangers = {pk: in_words(names) for pk, names in found.items() if is_stranger(names, told[pk])}
+    owners = owners_of(found.values())
+    strangers = {pk: in_words(names) for pk, names in found.items() if is_stranger(names, told[pk], owners)}
     flag(strangers)
-    learnt = {pk: mac for pk, (_, mac) in found.items() if pk not in strangers and mac and mac != told[pk].mac}
-    remember_macs(learnt)
+    remember({pk: names for pk, names in found.items() if pk not in strangers}, told)
     return strangers
 
 
@@ -65,12 +102,16 @@ def flag(strangers: Mapping[int, str]) -> list[int]:
 
 
 @transaction.atomic
-def remember_macs(macs: Mapping[int, str]) -> None:
+def remember(found: Mapping[int, Names], told: Mapping[int, Told]) -> None:
+    """Keep what machines told of themselves, where that is new."""
+    rows = []
+    for pk, (serial, mac) in sorted(found.items()):
+        known = told[pk]
+        own = None if serial == known.serial else serial
+        if (own and own != known.told_serial) or (mac and mac != known.mac):
+            rows.append(MinerIdentity(miner_id=pk, serial=own or known.told_serial, mac=mac or known.mac))
     MinerIdentity.objects.bulk_create(
-        [MinerIdentity(miner_id=pk, mac=mac) for pk, mac in sorted(macs.items())],
-        update_conflicts=True,
-        unique_fields=["miner"],
-        update_fields=["mac"],
+        rows, update_conflicts=True, unique_fields=["miner"], update_fields=["serial", "mac"]
     )
 
 

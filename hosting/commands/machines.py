@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hosting.control import Login, Machine
+from hosting.control.factory import make_of
 from hosting.credentials import login_for
 from hosting.models import Miner
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A machine to command, and what the inventory expects of it: serial numbers, MAC, W by the data sheet."""
+    """A machine to command, and what is known of it: `told_serial` and `mac` are what it told earlier."""
 
+    pk: int
     machine: Machine
-    serials: frozenset[str]
+    make: str | None
+    serial: str
+    told_serial: str | None
     mac: str | None
     nameplate_w: float | None
 
@@ -41,6 +45,13 @@ def _told(miner: Miner, login: Login | None) -> Told:
         serial=miner.serial_number,
         mac=identity and identity.mac,
     )
-    accepted = {identity.serial} if identity and identity.serial else {miner.serial_number}
     watts = float(model.power_consumption) if model and model.power_consumption else None
-    return Told(machine, frozenset(accepted), identity and identity.mac, watts)
+    return Told(
+        pk=miner.pk,
+        machine=machine,
+        make=make_of(make=machine.make, model=machine.model, firmware=machine.firmware),
+        serial=miner.serial_number,
+        told_serial=identity and identity.serial,
+        mac=identity and identity.mac,
+        nameplate_w=watts,
+    )
