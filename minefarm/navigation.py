@@ -32,10 +32,12 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Sites", "factory", "hosting.view_site", "admin:hosting_site_changelist"),
         ("Miners", "memory", "hosting.view_miner", "admin:hosting_miner_changelist"),
         ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
+        ("Discovered", "radar", "hosting.view_discoveredminer", "admin:hosting_discoveredminer_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
+        ("Commands", "send", "hosting.view_commandbatch", "admin:hosting_commandbatch_changelist"),
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
         ("Retention holds", "lock_clock", "hosting.view_retentionhold", "admin:hosting_retentionhold_changelist"),
     ),

@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "MinerStatusEnum": "hosting.states.MinerStatus",
+        "CommandStatusEnum": "hosting.states.CommandStatus",
         "EndpointStatusEnum": "events.models.EndpointStatus",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
     },

@@ -1,3 +1,3 @@
-from hosting.admin import credentials, inventory, telemetry, upkeep
+from hosting.admin import commands, credentials, discovery, inventory, telemetry, upkeep
 
-__all__ = ["credentials", "inventory", "telemetry", "upkeep"]
+__all__ = ["commands", "credentials", "discovery", "inventory", "telemetry", "upkeep"]

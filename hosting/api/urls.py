@@ -1,6 +1,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from hosting.api.commands import CommandView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
 from hosting.api.views import MinerModelView, MinerView, SiteView
@@ -9,6 +10,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("sites", SiteView, basename="site")
 router.register("models", MinerModelView, basename="model")
 router.register("miners", MinerView, basename="miner")
+router.register("miner-commands", CommandView, basename="command")
 
 urlpatterns = [
     *router.urls,

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from accounts.models import User
 from events.outbox import Fact, publish_many
 from hosting.commands.machines import Told
 from hosting.models import Miner, MinerIdentity, OperationLog
@@ -62,6 +63,17 @@ def is_stranger(names: Names, known: Told, owners: Owners) -> bool:
 def in_words(names: Names) -> str:
     serial, mac = names
     return ", ".join(part for part in (serial and f"serial number {serial}", mac and f"MAC {mac}") if part)
+
+
+def from_words(text: str) -> Names:
+    """The names that `in_words` was given."""
+    serial, mac = None, None
+    for part in text.split(", "):
+        if part.startswith("serial number "):
+            serial = part.removeprefix("serial number ")
+        elif part.startswith("MAC "):
+            mac = part.removeprefix("MAC ")
+    return serial, mac
 
 
 def unexpected(found: Mapping[int, Names], told: Mapping[int, Told]) -> dict[int, str]:
@@ -126,3 +138,21 @@ def clear(miner_ids: list[int]) -> int:
             for pk in ids
         )
     return len(ids)
+
+
+@transaction.atomic
+def accept(miners: "QuerySet[Miner]", *, by: User) -> int:
+    """Take the machines that answer in place of flagged ones for them: the inventory's labels are right, or do not matter.
+
+    What the machine tells next is kept as its own. Returns how many flags were taken off.
+    """
+    flagged = MinerIdentity.objects.filter(miner__in=miners.order_by().values("pk"), mismatch__isnull=False)
+    found = list(flagged.order_by("pk").select_for_update(no_key=True))
+    for row in found:
+        serial, mac = from_words(str(row.mismatch))
+        MinerIdentity.objects.filter(pk=row.pk).update(mismatch=None, serial=serial, mac=mac)
+    OperationLog.objects.bulk_create(
+        OperationLog(miner_id=row.pk, operation="identity accepted", details=row.mismatch, performed_by=by)
+        for row in found
+    )
+    return len(found)
