@@ -30,7 +30,7 @@ def installed() -> bool:
 async def obey(task: Task, make: str, interface: str) -> str:
     """Give the order through the library. Raises NotDone where it is not installed or the machine does not take it."""
     if not installed():
-        raise unsupported(make, f"this order needs {interface}: install the extra with pip install 'minefarm[control]'")
+        raise unsupported(make, f"this order needs {interface}: install the extra with `make install-control`")
     places = _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
     async with places:
         line = await _in_a_child(request_of(task), task.deadline)

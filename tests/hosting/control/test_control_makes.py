@@ -222,7 +222,7 @@ def test_where_the_extra_is_missing_the_answer_says_how_to_get_it():
             return await send(machine, Order.SLEEP)
 
     result = run(work())
-    assert (result.answer, "minefarm[control]" in result.detail) == (Answer.UNSUPPORTED, True)
+    assert (result.answer, "make install-control" in result.detail) == (Answer.UNSUPPORTED, True)
 
 
 LIBRARY = """
@@ -249,7 +249,6 @@ def library(tmp_path, monkeypatch):
     """Something to import under the library's name, for the child process; the real one is not installed here."""
     (tmp_path / "pyasic_rs.py").write_text(LIBRARY)
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield
 
 
 @pytest.mark.parametrize(
