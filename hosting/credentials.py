@@ -43,6 +43,12 @@ def login_for(miner_ids: Iterable[int]) -> dict[int, Login]:
     return found
 
 
+def login_at(site_id: int, make: str | None) -> Login | None:
+    """The login of a machine of this make that is at the site and not in the inventory yet."""
+    machine = (0, site_id, make)
+    return _choose(machine, _kept([machine]))
+
+
 Kept = dict[tuple[int | None, str, int | None], Login | None]
 
 

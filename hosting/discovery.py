@@ -6,28 +6,21 @@ keeps its row and gets the address; an unknown one is listed for adoption; anoth
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_network
 from itertools import islice
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
-
 from accounts.models import User
-from hosting.addresses import AddressRefused, AddressRules, Network, networks_of, poll_network, rules_of
-from hosting.catalogue import find_model
+from hosting.addresses import AddressRefused, Network, networks_of, poll_network, rules_of
 from hosting.cgminer.client import PollResult, Target, poll_many
-from hosting.cgminer.reading import Reading
-from hosting.commands.identity import Owners, clear, flag, in_words, owners_of
 from hosting.commands.readings import identify_all
 from hosting.control import Machine
-from hosting.credentials import login_for
-from hosting.models import DiscoveredMiner, FindState, Miner, MinerIdentity, MinerModel, OperationLog, Site
-from hosting.services import recount_sites
+from hosting.control.factory import make_of
+from hosting.credentials import login_at
+from hosting.matching import Find, Scan, match
+from hosting.models import Site
 
 CONCURRENCY = 1000
-WAVE = 4096  # addresses at a time: progress is told, and finds are written, after each
+WAVE = 1024  # addresses at a time: progress is told, and finds are written, after each
 TIMEOUT_S = 3.0
 WAVE_DEADLINE_S = 60.0
 USUAL_PORT = 4028
@@ -37,41 +30,12 @@ class NothingToScan(ValueError):
     """The site lists no networks, and none was given; or the given one is not allowed."""
 
 
-class CannotAdopt(ValueError):
-    """A find lacks what the inventory needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """A machine that answered, and what it says of itself."""
-
-    host: str
-    port: int
-    make: str | None
-    model: str | None
-    firmware: str | None
-    serial: str | None = None
-    mac: str | None = None
-
-
-@dataclass(slots=True)
-class Scan:
-    """What a scan did. `silent` addresses gave no reading, for the reasons in `failed`."""
-
-    site_id: int
-    networks: list[str]
-    addresses: int = 0
-    found: int = 0
-    new: int = 0
-    known: int = 0
-    moved: int = 0
-    mismatched: int = 0
-    failed: dict[str, int] = field(default_factory=dict)
-    finds: list[Find] = field(default_factory=list)
-
-
 def scan_site(
-    site: Site, *, network: str | None = None, progress: Callable[[int, int], None] | None = None, by: User | None = None
+    site: Site,
+    *,
+    network: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    by: User | None = None,
 ) -> Scan:
     """Ask every address of the site's networks, or of one of them, who is there, and bring inventory and finds up to date.
 
@@ -131,27 +95,24 @@ def waves(networks: Sequence[Network], ports: Sequence[int]) -> Iterator[list[tu
 
 
 def name_them(site: Site, results: Iterable[PollResult]) -> list[Find]:
-    """Ask those that answered for serial number and MAC, with the login of the machine that should be there."""
+    """Ask those that answered for serial number and MAC, with the login of their make at the site."""
     answered = [(result, result.reading) for result in results if result.reading is not None]
-    rows = Miner.objects.filter(site=site, cgminer_ip__in=[result.host for result, _ in answered])
-    at = {(miner.cgminer_ip, miner.cgminer_port): miner.pk for miner in rows}
-    logins = login_for(at.values())
-    strangers = _site_logins(site, [reading for result, reading in answered if (result.host, result.port) not in at])
-    machines = []
-    for number, (result, reading) in enumerate(answered):
-        known = at.get((result.host, result.port))
-        login = logins.get(known) if known is not None else strangers.get(str(reading.make))
-        machines.append(
-            Machine(
-                result.host, result.port, reading.make, reading.model, reading.firmware, key=number, login=login
-            )
+    makes = {make_of(make=one.make, model=one.model, firmware=one.firmware) for _, one in answered}
+    logins = {make: login_at(site.pk, make) for make in makes}
+    machines = [
+        Machine(
+            result.host,
+            result.port,
+            one.make,
+            one.model,
+            one.firmware,
+            key=number,
+            login=logins[make_of(make=one.make, model=one.model, firmware=one.firmware)],
         )
+        for number, (result, one) in enumerate(answered)
+    ]
     names = asyncio.run(identify_all(machines))
     return [
-        Find(result.host, result.port, reading.make, reading.model, reading.firmware, *names[number])
-        for number, (result, reading) in enumerate(answered)
+        Find(result.host, result.port, one.make, one.model, one.firmware, *names[number])
+        for number, (result, one) in enumerate(answered)
     ]
-
-
-def _site_logins(site: Site, readings: Sequence[Reading]) -> dict[str, object]:
-    raise NotImplementedError

@@ -5,9 +5,12 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from accounts.models import User
+from events.locks import LockBusy, held
 from events.periodic import once_per_period
 from hosting import retention
 from hosting.commands.working import work_commands as work
+from hosting.discovery import NothingToScan, scan_site
 from hosting.models import Site
 from hosting.telemetry import partitions, rollups
 from hosting.telemetry.backlog import memory
@@ -77,3 +80,20 @@ def apply_retention() -> None:
 def work_commands() -> None:
     """Carry out commands that are due. Passes may overlap: claims decide who is at which row."""
     work(seconds=WORK_FOR_S)
+
+
+@shared_task(soft_time_limit=840, time_limit=900)
+def discover_site(site_id: int, by_id: str | None = None) -> None:
+    """Scan one site's networks; started by people, in the background. One scan of a site at a time."""
+    site = Site.objects.filter(pk=site_id).first()
+    if site is None:
+        return
+    try:
+        with held(f"discovery:site:{site_id}", ttl_s=900):
+            scan = scan_site(site, by=User.objects.filter(pk=by_id).first() if by_id else None)
+    except LockBusy:
+        log.info("site %s is being scanned already", site_id)
+    except NothingToScan as nothing:
+        log.warning("%s", nothing)
+    else:
+        log.info("site %s: %d addresses asked, found %s", site_id, scan.addresses, scan.states)

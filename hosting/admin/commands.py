@@ -93,7 +93,11 @@ class CommandBatchAdmin(GrowingRecordAdmin):
 @admin.register(MinerCommand)
 class MinerCommandAdmin(GrowingRecordAdmin):
     list_display = ("machine", "order", "status_label", "detail", "attempts", "given", "batch")
-    list_filter = (("status", ChoicesDropdownFilter), ("batch__order", ChoicesDropdownFilter), ("miner__site", SiteFilter))
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("batch__order", ChoicesDropdownFilter),
+        ("miner__site", SiteFilter),
+    )
     list_filter_submit = True
     list_select_related = ("miner", "batch")
     search_fields = ("miner__serial_number",)

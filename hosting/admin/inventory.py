@@ -21,6 +21,7 @@ from unfold.contrib.filters.admin import (
 from accounts.access import actor
 from hosting import services
 from hosting.admin.actions import MinerActions
+from hosting.admin.discovery import ScanAction
 from hosting.admin.filters import SiteFilter
 from hosting.admin.imports import MinerImportAdmin
 from hosting.admin.upkeep import ElectricityPriceInline
@@ -39,7 +40,7 @@ SWEEPS_SHOWN = 15
 
 
 @admin.register(Site)
-class SiteAdmin(FarmAdmin):
+class SiteAdmin(FarmAdmin, ScanAction):
     list_display = ("name", "location", "capacity", "total_miners", "active_share", "last_sweep", "page")
     search_fields = ("name", "location")
     inlines = (ElectricityPriceInline,)

@@ -28,7 +28,17 @@ from minefarm.lib.parameters import PAGE_PARAMETERS, refuse_unknown_parameters
 MAX_MINERS = 20_000
 KEY = "Idempotency-Key"
 BATCH = ("id", "order", "watts", "reason", "miners", "created_at", "expires_at", "finished_at", "requested_by__email")
-RESULT = ("id", "miner_id", "miner__serial_number", "status", "detail", "attempts", "sent_at", "accepted_at", "finished_at")
+RESULT = (
+    "id",
+    "miner_id",
+    "miner__serial_number",
+    "status",
+    "detail",
+    "attempts",
+    "sent_at",
+    "accepted_at",
+    "finished_at",
+)
 
 
 class KeyTaken(APIException):

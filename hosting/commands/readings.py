@@ -31,6 +31,11 @@ async def look_and_identify(
     return await _each(machines, both)
 
 
+async def identify_all(machines: Iterable[Machine]) -> dict[int, tuple[str | None, str | None]]:
+    """Serial number and MAC of each, by its key."""
+    return await _each(machines, identify)
+
+
 async def _each(machines: Iterable[Machine], ask: Callable[[Machine], Awaitable[T]]) -> dict[int, T]:
     # Two sockets each: some makes are asked who they are while the last connection closes.
     files = raise_open_files(2 * CONCURRENCY + RESERVED_FILES) - RESERVED_FILES

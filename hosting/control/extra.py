@@ -23,10 +23,14 @@ _places: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
 AT_ONCE = 8  # a child is an interpreter: 28 MB and a third of a second
 
 
+def installed() -> bool:
+    return find_spec(LIBRARY) is not None
+
+
 async def obey(task: Task, make: str, interface: str) -> str:
     """Give the order through the library. Raises NotDone where it is not installed or the machine does not take it."""
-    if find_spec(LIBRARY) is None:
-        raise unsupported(make, f"this order needs {interface}: install the extra with pip install 'minefarm[control]'")
+    if not installed():
+        raise unsupported(make, f"this order needs {interface}: install the extra with `make install-control`")
     places = _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
     async with places:
         line = await _in_a_child(request_of(task), task.deadline)

@@ -1,15 +1,11 @@
 """The logins that machines leave their makers' factories with."""
 
+from hosting.control.drivers import antminer, braiins, vnish, whatsminer
 from hosting.control.makes import by_words
 from hosting.control.orders import Login, Machine
 
 # Makes that take orders without a login (Avalon, LuxOS) are not among them.
-FACTORY_LOGINS: dict[str, Login] = {
-    "Antminer": Login("root", "root"),
-    "Whatsminer": Login("super", "admin"),
-    "Braiins OS": Login("root", ""),
-    "VNish": Login("admin", "admin"),
-}
+FACTORY_LOGINS: dict[str, Login] = {driver.MAKE: driver.FACTORY for driver in (antminer, whatsminer, braiins, vnish)}
 MAKES = ("Antminer", "Whatsminer", "Avalon", "LuxOS", "Braiins OS", "VNish")
 
 

@@ -8,10 +8,11 @@ import orjson
 
 from hosting.cgminer.protocol import Document, ProtocolError
 from hosting.cgminer.reading import ReadError
-from hosting.control.orders import Answer, NotDone, Order, Task, unsupported
+from hosting.control.orders import Answer, Login, NotDone, Order, Task, unsupported
 from hosting.control.wire import Web, web
 
 MAKE = "Antminer"
+FACTORY = Login("root", "root")
 CONFIGURATION, WRITE = "/cgi-bin/get_miner_conf.cgi", "/cgi-bin/set_miner_conf.cgi"
 # The name under which a firmware keeps its work mode. Some builds read it under the one and write it under the other.
 MODE_KEYS = ("bitmain-work-mode", "miner-mode")

@@ -5,22 +5,18 @@ import orjson
 from hosting.cgminer.protocol import Document, ProtocolError
 from hosting.cgminer.reading import ReadError
 from hosting.control import extra
-from hosting.control.orders import Answer, NotDone, Order, Task
+from hosting.control.orders import Answer, Login, NotDone, Order, Task
 from hosting.control.wire import Web, accepted, ask, web, yes
 
 MAKE = "Braiins OS"
+FACTORY = Login("root", "root")
 ON_CGMINER_PORT = {Order.SLEEP: "pause", Order.WAKE: "resume"}
 GOES_DOWN = {ReadError.CLOSED, ReadError.TIMEOUT}
 
 
 async def obey(task: Task) -> str:
-    name = ON_CGMINER_PORT.get(task.order)
-    if name is not None:
-        try:
-            return yes(await ask(task, name), MAKE)
-        except NotDone as refusal:
-            if refusal.answer not in {Answer.UNSUPPORTED, Answer.UNAUTHORISED}:
-                raise
+    if (taken := await on_cgminer_port(task)) is not None:
+        return taken
     try:
         return await by_rest(task)
     except ProtocolError as error:
@@ -29,7 +25,25 @@ async def obey(task: Task) -> str:
     except NotDone as refusal:
         if refusal.answer is not Answer.UNSUPPORTED:
             raise
+    if not extra.installed():
+        await ask(task, "version")  # a machine that is off needs no library
     return await extra.obey(task, MAKE, "its gRPC interface")
+
+
+async def on_cgminer_port(task: Task) -> str | None:
+    """The answer, or None where the port is closed or does not serve the order."""
+    name = ON_CGMINER_PORT.get(task.order)
+    if name is None:
+        return None
+    try:
+        return yes(await ask(task, name), MAKE)
+    except ProtocolError as error:
+        if error.reason is not ReadError.REFUSED:
+            raise
+    except NotDone as refusal:
+        if refusal.answer not in {Answer.UNSUPPORTED, Answer.UNAUTHORISED}:
+            raise
+    return None
 
 
 async def by_rest(task: Task) -> str:

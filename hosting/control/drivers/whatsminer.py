@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +18,12 @@ from hosting.control.orders import Answer, Login, NotDone, Order, Task, unsuppor
 from hosting.control.wire import ACCESS_DENIED, INVALID_COMMAND, ask, said
 
 MAKE = "Whatsminer"
+FACTORY = Login("admin", "admin")
 OK, TOKEN_ERROR, TOO_MANY_TOKENS = 131, 135, 136
 TOKEN_LIFE_S = 25 * 60  # the machine gives half an hour
 MOST_TOKENS = 20_000
+# What a machine says to a token that it gave before it was rebooted, or before it got other firmware.
+STALE = {TOKEN_ERROR, ACCESS_DENIED}
 NO_REPLY = {Order.REBOOT, Order.SLEEP, Order.WAKE}  # `respbefore` or not, some builds go down before they answer
 
 
@@ -38,40 +41,46 @@ _session_key = lru_cache(maxsize=MOST_TOKENS)(session_key)
 
 
 async def obey(task: Task) -> str:
-    order = command(task)
-    place = (task.machine.host, task.machine.port, task.login)
-    known = _tokens.get(place)
-    fresh = known is None or known.until < asyncio.get_running_loop().time()
     try:
-        token = await get_token(task, place) if known is None or fresh else known
+        return judged(await by_token(task, (task.machine.host, task.machine.port, task.login)))
     except _NoTokens as closed:
         return await by_v3(task, closed)
-    reply = await send(task, order, token)
-    if status(reply).get("Code") == TOKEN_ERROR and not fresh:  # it forgot the token, by a reboot for instance
-        _tokens.pop(place, None)
-        reply = await send(task, order, await get_token(task, place))
-    if status(reply).get("Code") == TOKEN_ERROR:
-        _tokens.pop(place, None)
-    return judged(reply)
+
+
+async def by_token(task: Task, place: Place) -> Document:
+    """The answer to the order, sealed with the token that we have or a new one."""
+    known = _tokens.pop(place, None)
+    if known is not None and known.until > asyncio.get_running_loop().time():
+        reply = await send(task, known)
+        if status(reply).get("Code") not in STALE:
+            _tokens[place] = known
+            return reply
+    token = await get_token(task)
+    reply = await send(task, token)
+    if status(reply).get("Code") not in STALE:
+        _tokens[place] = token
+        if len(_tokens) > MOST_TOKENS:
+            _tokens.popitem(last=False)
+    return reply
 
 
 class _NoTokens(Exception):
-    """The CGMiner port is closed, or its firmware (`answers`) knows no write commands."""
+    """The CGMiner port is closed (None), or its firmware does not give tokens, and why."""
 
-    def __init__(self, *, answers: bool) -> None:
+    def __init__(self, refusal: NotDone | None = None) -> None:
         super().__init__()
-        self.answers = answers
+        self.refusal = refusal
 
 
 async def by_v3(task: Task, closed: _NoTokens) -> str:
+    """Newer firmware reads on the old port and takes orders on a new one, with another account."""
+    if task.login == FACTORY:
+        task = replace(task, machine=replace(task.machine, login=whatsminer_v3.FACTORY))
     try:
         return await whatsminer_v3.obey(task)
     except ProtocolError as error:
-        if closed.answers and error.reason is ReadError.REFUSED:
-            raise unsupported(
-                MAKE,
-                f"its firmware gives no write tokens (API v2) and its API v3 (port {whatsminer_v3.PORT}) is closed",
-            ) from None
+        if closed.refusal is not None and error.reason is ReadError.REFUSED:
+            raise closed.refusal from None
         raise
 
 
@@ -88,14 +97,14 @@ def command(task: Task) -> Document:
     return commands[task.order]
 
 
-async def get_token(task: Task, place: Place) -> Token:
+async def get_token(task: Task) -> Token:
     try:
         reply, _repairs = await exchange(
             task.machine.host, task.machine.port, orjson.dumps({"cmd": "get_token"}), task.deadline
         )
     except ProtocolError as error:
         if error.reason is ReadError.REFUSED:
-            raise _NoTokens(answers=False) from None
+            raise _NoTokens from None
         raise
     told: Any = reply.get("Msg")
     if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in ("time", "salt", "newsalt")):
@@ -103,20 +112,18 @@ async def get_token(task: Task, place: Place) -> Token:
             raise NotDone(
                 Answer.REFUSED, f"{MAKE}: it gave out all its tokens: try again in half an hour, or reboot it"
             )
-        if status(reply).get("Code") == INVALID_COMMAND:
-            raise _NoTokens(answers=True)
-        raise ProtocolError(ReadError.BAD_JSON)
+        if status(reply).get("Code") not in {INVALID_COMMAND, ACCESS_DENIED}:
+            raise ProtocolError(ReadError.BAD_JSON)
+        try:
+            judged(reply)
+        except NotDone as refusal:
+            raise _NoTokens(refusal) from None
     key = _session_key(task.login.password, told["salt"][:8])
-    token = Token(key, token_sign(key, told["time"], told["newsalt"]), asyncio.get_running_loop().time() + TOKEN_LIFE_S)
-    _tokens[place] = token
-    _tokens.move_to_end(place)
-    if len(_tokens) > MOST_TOKENS:
-        _tokens.popitem(last=False)
-    return token
+    return Token(key, token_sign(key, told["time"], told["newsalt"]), asyncio.get_running_loop().time() + TOKEN_LIFE_S)
 
 
-async def send(task: Task, order: Document, token: Token) -> Document:
-    packet = orjson.dumps({"enc": 1, "data": seal(order | {"token": token.sign}, token.key)})
+async def send(task: Task, token: Token) -> Document:
+    packet = orjson.dumps({"enc": 1, "data": seal(command(task) | {"token": token.sign}, token.key)})
     try:
         reply, _repairs = await exchange(task.machine.host, task.machine.port, packet, task.deadline)
     except ProtocolError as error:

@@ -15,6 +15,7 @@ from hosting.control.orders import Answer, Login, NotDone, Order, Task, unsuppor
 
 MAKE = "Whatsminer"
 PORT = 4433
+FACTORY = Login("super", "super")
 OK, INVALID_COMMAND, DENIED = 0, -2, -4
 BLINK = [{"color": "red", "period": 400, "duration": 200, "start": 0}]
 

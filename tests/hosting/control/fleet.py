@@ -4,18 +4,17 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from hosting.cgminer.simulator import SimulatedFarm, build_farm
-from hosting.control import Login, Machine, look
+from hosting.control import Machine, look
+from hosting.control.factory import FACTORY_LOGINS
 from tests.hosting.cgminer.device import network
 
 SPEED = 500.0
-FACTORY = {"Antminer": Login("root", "root"), "Whatsminer": Login("super", "admin")}
 
 
 def machines_of(make, number, *, count=40, speed=SPEED, **options):
     """Simulated machines of one make."""
     web_port = options.pop("web_port", 8480)
-    miners = build_farm(count, host=network(number), speed=speed, web_port=web_port, **options)
-    return [miner for miner in miners if miner.make == make]
+    return build_farm(count, host=network(number), speed=speed, web_port=web_port, makes={make: 1}, **options)
 
 
 def as_machine(miner, *, login=True, **changes):
@@ -26,7 +25,7 @@ def as_machine(miner, *, login=True, **changes):
         "make": miner.make,
         "model": miner.model.name,
         "key": miner.number,
-        "login": FACTORY.get(miner.make) if login is True else login or None,
+        "login": FACTORY_LOGINS.get(miner.make.removesuffix(" v3")) if login is True else login or None,
         "web_port": miner.web_port,
         "serial": miner.serial,
         "mac": miner.mac,

@@ -9,7 +9,8 @@ from hosting.control import Answer, Login, Order, identify, look, proves, send
 from tests.hosting.cgminer.device import run
 from tests.hosting.control.fleet import SPEED, as_machine, machines_of, readings, running
 
-MAKES = ("Antminer", "Whatsminer")
+MAKES = ("Antminer", "Whatsminer", "Whatsminer v3", "Avalon", "LuxOS", "Braiins OS", "VNish")
+WITH_PASSWORD = ("Antminer", "Whatsminer", "Whatsminer v3", "VNish")
 
 
 async def order_and_read(machine, order, settle_s, **options):
@@ -81,6 +82,22 @@ def test_a_machine_that_refuses_to_wake_says_yes_and_is_never_proved_awake(make)
 
 
 @pytest.mark.parametrize("make", MAKES)
+def test_a_machine_that_says_yes_and_does_nothing_is_never_proved(make):
+    miner = machines_of(make, 9)[0]
+    miner.fault = "ignores"
+    machine = as_machine(miner)
+
+    async def work():
+        async with running([miner]):
+            for order in (Order.SLEEP, Order.REBOOT):
+                before, result, after = await order_and_read(machine, order, 200)
+                assert result.answer is Answer.ACCEPTED, result.detail
+                assert not proves(order, before, after), (order, before, after)
+
+    run(work())
+
+
+@pytest.mark.parametrize("make", WITH_PASSWORD)
 def test_a_wrong_password_is_unauthorised_and_nowhere_repeated(make, caplog):
     miner = machines_of(make, 15)[0]
     machine = as_machine(miner, login=Login("root", "correct-horse-battery"))
@@ -98,7 +115,7 @@ def test_a_wrong_password_is_unauthorised_and_nowhere_repeated(make, caplog):
     assert miner.phase is Phase.HASHING
 
 
-@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("make", WITH_PASSWORD)
 def test_without_a_login_nothing_is_tried_and_the_next_step_is_named(make):
     miner = machines_of(make, 16)[0]
 
@@ -110,15 +127,51 @@ def test_without_a_login_nothing_is_tried_and_the_next_step_is_named(make):
     assert (result.answer, "Credentials" in result.detail) == (Answer.UNAUTHORISED, True)
 
 
-def test_a_machine_tells_who_it_is():
-    antminer = machines_of("Antminer", 17)[0]
-    whatsminer = machines_of("Whatsminer", 17)[0]
+@pytest.mark.parametrize("make", MAKES)
+def test_a_machine_tells_who_it_is(make):
+    miner = machines_of(make, 17)[0]
 
     async def work():
-        async with running([antminer, whatsminer]):
-            return await identify(as_machine(antminer)), await identify(as_machine(whatsminer))
+        async with running([miner]):
+            return await identify(as_machine(miner))
 
-    assert run(work()) == ((antminer.serial, antminer.mac), (None, whatsminer.mac))
+    serial = miner.serial if make != "Avalon" else miner.memory.setdefault("dna", miner.serial.encode().hex()[-16:])
+    assert run(work()) == (serial, miner.mac)
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_the_light_of_every_make_is_switched(make):
+    miner = machines_of(make, 10)[0]
+
+    async def work():
+        async with running([miner]):
+            seen = []
+            for light in (True, False):
+                result = await send(as_machine(miner), Order.LOCATE, light=light)
+                assert result.answer is Answer.ACCEPTED, result.detail
+                seen.append(miner.blinking)
+            return seen
+
+    assert run(work()) == [True, False]
+
+
+@pytest.mark.parametrize("make", ["Whatsminer", "Whatsminer v3", "LuxOS", "Braiins OS", "VNish"])
+def test_a_power_limit_is_kept_and_measured(make):
+    miner = machines_of(make, 9)[0]
+    machine = as_machine(miner)
+    watts = round(0.7 * float(miner.model.power_w))
+
+    async def work():
+        async with running([miner]):
+            before = await look(machine)
+            result = await send(machine, Order.POWER_LIMIT, watts=watts)
+            await asyncio.sleep(100 / SPEED)
+            return before, result, await readings(machine)
+
+    before, result, after = run(work())
+    assert result.answer is Answer.ACCEPTED, result.detail
+    assert proves(Order.POWER_LIMIT, before, after, watts=watts), after
+    assert not proves(Order.POWER_LIMIT, before, [before], watts=watts)
 
 
 def test_an_antminers_light_is_switched_and_read():
@@ -142,7 +195,7 @@ def test_an_antminers_light_is_switched_and_read():
 
 def test_what_a_make_cannot_do_is_said_plainly():
     antminer = machines_of("Antminer", 19)[0]
-    generic = machines_of("Generic", 19)[0]
+    generic = machines_of("Generic", 18)[0]
 
     async def work():
         async with running([antminer, generic]):
