@@ -50,8 +50,10 @@ def judge(command: MinerCommand, reading: Evidence, known: Told, now: datetime) 
     after = [from_json(entry) for entry in readings]
     if proves(order, before, after, watts=command.batch.watts, running_w=known.nameplate_w):
         return Move(command, CommandStatus.CONFIRMED, f"measured: {in_words(reading)}", readings)
-    if status is CommandStatus.SENT and not reading.answered and not before.answered and command.attempts >= MOST_SENDS:
-        return Move(command, CommandStatus.FAILED, "it does not answer", readings)
+    if status is CommandStatus.SENT and not (
+        reading.answered or before.answered
+    ):  # dead before, at and after the order
+        return Move(command, CommandStatus.FAILED, f"it does not answer: {command.detail}", readings)
     if status is CommandStatus.SENT and order in HARMLESS and command.attempts < MOST_SENDS:
         return Move(command, CommandStatus.QUEUED, f"to be sent again: {command.detail}", readings, now)
     if now >= (command.sent_at or now) + CONFIRM_WITHIN[order]:

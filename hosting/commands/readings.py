@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hosting.cgminer.client import RESERVED_FILES, raise_open_files
 from hosting.control import Evidence, Machine, identify, look
 
-CONCURRENCY = 1000
+CONCURRENCY = 300  # more at once only makes them wait for this process
 LOOK_S = 4.0
 T = TypeVar("T")
 

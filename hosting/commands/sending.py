@@ -19,6 +19,7 @@ from minefarm.lib.clock import database_now
 
 WAVE = 1000  # machines at a time
 LEASE = timedelta(seconds=60)  # longer than a wave's reading and sending together
+AT_ONCE = 300  # more at once only makes them wait for this process, until their deadlines
 SEND_S = 8.0
 MOST_SENDS = 2
 SEND_AGAIN_AFTER = timedelta(seconds=3)
@@ -38,7 +39,7 @@ def send_wave(me: str, commands: Sequence[MinerCommand], worked: Worked) -> None
         now = database_now()
         settle(
             me,
-            [_after(command, results[command.miner_id], seen[command.miner_id][0], now) for command in group],
+            [_after(command, results[command.miner_id], now) for command in group],
             worked,
         )
 
@@ -118,18 +119,16 @@ def _by_order(commands: Sequence[MinerCommand]) -> dict[tuple[Order, int | None]
 
 
 async def _send(order: Order, watts: int | None, machines: Sequence[Machine]) -> dict[int, Result]:
-    sending = send_many(machines, order, watts=watts, concurrency=WAVE, deadline_s=SEND_S)
+    sending = send_many(machines, order, watts=watts, concurrency=AT_ONCE, deadline_s=SEND_S)
     return {result.key: result async for result in sending}
 
 
-def _after(command: MinerCommand, result: Result, before: Evidence, now: datetime) -> Move:
-    """What an answer means. Silence means nothing: measure; give up at once only where nothing answered from the start."""
+def _after(command: MinerCommand, result: Result, now: datetime) -> Move:
+    """What an answer means. Silence means nothing, for the answer may have been lost: measure."""
     if result.answer is Answer.ACCEPTED:
         return Move(command, CommandStatus.ACCEPTED, result.detail, due_at=now + FIRST_LOOK_AFTER)
     if result.answer is Answer.UNSUPPORTED:
         return Move(command, CommandStatus.UNSUPPORTED, result.detail)
     if result.answer is not Answer.UNREACHABLE:
         return Move(command, CommandStatus.FAILED, result.detail)
-    if not before.answered and command.attempts >= MOST_SENDS:
-        return Move(command, CommandStatus.FAILED, f"it does not answer: {result.detail}")
     return Move(command, CommandStatus.SENT, result.detail, due_at=now + SEND_AGAIN_AFTER)

@@ -21,6 +21,7 @@ def command(*arguments, **environment):
     )
 
 
+@pytest.mark.storm
 def test_every_machine_has_a_result_in_one_document(fleet, tmp_path):
     fleet(20, 60, "--fault", "refuse=0.1")
     serials = tmp_path / "serials.txt"
