@@ -16,6 +16,7 @@ from minefarm.lib.clock import database_now
 
 LOOK_EVERY_S = (1, 2, 2, 3, 5, 5, 10, 15)  # between two looks; the last repeats
 KEPT_READINGS = 12
+STEADY = 0.9  # of the hashrate before; a machine that was awake all the time swings less
 HARMLESS = frozenset({Order.SLEEP, Order.WAKE, Order.POWER_LIMIT, Order.LOCATE})  # twice is as good as once
 # How long a machine that said yes may take until it measures so.
 CONFIRM_WITHIN = {
@@ -48,7 +49,8 @@ def judge(command: MinerCommand, reading: Evidence, known: Told, now: datetime) 
     readings = [*command.after, as_json(reading)][-KEPT_READINGS:]
     before = from_json(command.before) if command.before else Evidence(command.created_at, answered=False)
     after = [from_json(entry) for entry in readings]
-    if proves(order, before, after, watts=command.batch.watts, running_w=known.nameplate_w):
+    proved = proves(order, before, after, watts=command.batch.watts, running_w=known.nameplate_w)
+    if proved and not (order is Order.WAKE and is_falling(before, reading)):
         return Move(command, CommandStatus.CONFIRMED, f"measured: {in_words(reading)}", readings)
     if status is CommandStatus.SENT and not (
         reading.answered or before.answered
@@ -61,3 +63,10 @@ def judge(command: MinerCommand, reading: Evidence, known: Told, now: datetime) 
         return Move(command, CommandStatus.FAILED, f"{said}: {in_words(reading)}", readings)
     wait_s = LOOK_EVERY_S[min(len(readings) - 1, len(LOOK_EVERY_S) - 1)]
     return Move(command, status, command.detail, readings, now + timedelta(seconds=wait_s))
+
+
+def is_falling(before: Evidence, now: Evidence) -> bool:
+    """Whether the hashrate is what is left of a machine that was put to sleep a moment before: it runs out, it is no proof."""
+    if before.hashrate_ths is None or now.hashrate_ths is None:
+        return False
+    return now.hashrate_ths < STEADY * before.hashrate_ths

@@ -70,17 +70,23 @@ def test_each_machine_ends_with_its_own_result(fleet, operator):
     assert sum(counted.values()) == 20
 
 
-@pytest.mark.storm
-def test_a_machine_that_says_yes_and_sleeps_on_ends_as_failed(fleet, operator, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "fault", "orders"),
+    [
+        (52, "ignores", [Order.SLEEP]),
+        pytest.param(58, "refuses_wake", [Order.SLEEP, Order.WAKE], marks=pytest.mark.storm),
+    ],
+)
+def test_a_machine_that_says_yes_and_does_nothing_ends_as_failed(fleet, operator, monkeypatch, number, fault, orders):
     from hosting.commands import judging
 
-    miners = fleet(20, 52, "--fault", "refuses_wake=1.0")
-    whatsminers = of_make(miners, "MicroBT")
-    asleep = order_machines(whatsminers, Order.SLEEP, reason="test", by=operator)
-    work_commands(seconds=25, batch_id=asleep.pk)
-    assert set(statuses(asleep)) == {"confirmed"}
-    monkeypatch.setitem(judging.CONFIRM_WITHIN, Order.WAKE, timedelta(seconds=4))
-    batch = order_machines(whatsminers, Order.WAKE, reason="test", by=operator)
+    whatsminers = of_make(fleet(6, number, "--fault", f"{fault}=1.0"), "MicroBT")
+    for order in orders[:-1]:
+        batch = order_machines(whatsminers, order, reason="test", by=operator)
+        work_commands(seconds=25, batch_id=batch.pk)
+        assert set(statuses(batch)) == {"confirmed"}
+    monkeypatch.setitem(judging.CONFIRM_WITHIN, orders[-1], timedelta(seconds=4))
+    batch = order_machines(whatsminers, orders[-1], reason="test", by=operator)
     work_commands(seconds=20, batch_id=batch.pk)
     assert set(statuses(batch)) == {"failed"}
     assert batch.commands.first().detail.startswith("it said yes, but did not do it: it reports ")
