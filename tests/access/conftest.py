@@ -14,7 +14,7 @@ from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
 from events.sinks.endpoints import create_endpoint
-from hosting.models import MinerLatest, OperationLog
+from hosting.models import CommandBatch, DiscoveredMiner, MinerCommand, MinerLatest, OperationLog
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 
@@ -35,6 +35,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     Impersonation.objects.create(by_user=admin, as_user=client_a, reason="a look")
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
+    batch = CommandBatch.objects.create(
+        order="sleep", reason="matrix", fingerprint="-", miners=1, requested_by=operator, expires_at=in_a_day
+    )
+    MinerCommand.objects.create(batch=batch, miner=miner_a)
+    DiscoveredMiner.objects.create(site=site, host="10.0.3.7", seen_at=timezone.now())
     return {
         "/miners/": miner_a.pk,
         "/sites/": site.pk,
@@ -44,6 +49,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/account/sessions/": 1,
         "/accounts/tokens/": token.pk,
         "/api/v1/miners/": miner_a.pk,
+        "/api/v1/miner-commands/": batch.pk,
         "/api/v1/sites/": site.pk,
         "/api/v1/models/": miner_a.miner_model_id,
         "/api/v1/tokens/": token.pk,
