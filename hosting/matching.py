@@ -78,7 +78,7 @@ def match(site: Site, finds: Sequence[Find], scan: Scan, *, by: User | None) -> 
     )
     sure = [one for one in matches if one.state is FindState.KNOWN and one.miner_id and any(one.find.names)]
     clear([one.miner_id for one in sure if one.miner_id] + [pk for pk in moves if pk])
-    remember({one.miner_id: one.find.names for one in sure if one.miner_id in told}, told)  # type: ignore[misc]  # not None
+    remember({one.miner_id: one.find.names for one in sure if one.miner_id in told}, told)
     _write_down(site, matches)
     for one in matches:
         scan.states[one.state.value] += 1

@@ -37,8 +37,8 @@ def _told(miner: Miner, login: Login | None) -> Told:
     machine = Machine(
         host=str(miner.cgminer_ip),
         port=miner.cgminer_port,
-        make=(identity and identity.make) or (model and model.manufacturer),
-        model=(identity and identity.model) or (model and model.name),
+        make=(identity.make if identity else None) or (model.manufacturer if model else None),
+        model=(identity.model if identity else None) or (model.name if model else None),
         firmware=identity and identity.firmware,
         key=miner.pk,
         login=login,
