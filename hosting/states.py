@@ -44,3 +44,11 @@ COMMAND_MOVES = {
     CommandStatus.EXPIRED: OPEN_COMMANDS,
     CommandStatus.UNSUPPORTED: (CommandStatus.QUEUED, CommandStatus.SENT),
 }
+
+
+class Collector(models.TextChoices):
+    """Who reads a site's machines each minute."""
+
+    FARM = "farm", "the farm's workers"
+    QUEUE = "queue", "workers on a queue of its own"
+    AGENT = "agent", "an agent at the site"

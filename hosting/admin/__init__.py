@@ -1,3 +1,3 @@
-from hosting.admin import commands, credentials, discovery, inventory, telemetry, upkeep
+from hosting.admin import agents, commands, credentials, discovery, inventory, telemetry, upkeep
 
-__all__ = ["commands", "credentials", "discovery", "inventory", "telemetry", "upkeep"]
+__all__ = ["agents", "commands", "credentials", "discovery", "inventory", "telemetry", "upkeep"]

@@ -1,3 +1,4 @@
+from hosting.models.agents import SiteAgent, SiteToken
 from hosting.models.commands import CommandBatch, MinerCommand
 from hosting.models.credentials import MinerCredential
 from hosting.models.discovery import DiscoveredMiner, FindState
@@ -37,9 +38,11 @@ __all__ = [
     "RetentionHold",
     "RetiredDay",
     "Site",
+    "SiteAgent",
     "SiteBucket",
     "SiteHour",
     "SiteOfLimit",
+    "SiteToken",
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",
