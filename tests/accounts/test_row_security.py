@@ -49,6 +49,7 @@ WITHOUT_POLICY = {
     "miner_command_batches": STAFF,
     "miner_commands": STAFF,
     "discovered_miners": STAFF,
+    "hosting_site_tokens": STAFF,
     "impersonations": STAFF,
     "invitations": f"read by whoever has the link, outside the wall; {NO_GRANT}",
     "retention_holds": STAFF,

@@ -70,7 +70,8 @@ def test_wrong_orders_name_the_field(signed_in, machines):
     assert not CommandBatch.objects.exists()
 
 
-def test_an_order_by_a_person_takes_a_fresh_proof(client, operator, machines):
+def test_an_order_by_a_person_takes_a_fresh_proof(client, operator, machines, settings):
+    settings.STEP_UP_S = 0
     client.force_login(operator)
     answer = post(client, {"order": "sleep", "reason": "x", "miners": [machines[0].pk]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "step_up_required")
