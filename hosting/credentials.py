@@ -23,7 +23,7 @@ def login_for(miner_ids: Iterable[int]) -> dict[int, Login]:
     A password that cannot be read, for its SECRET_KEY is gone, is logged and the next wider login is not tried instead: a wrong
     one could lock the machine.
     """
-    machines = [
+    machines: list[Machine] = [
         (pk, site_id, make_of(make=own or maker, model=name, firmware=firmware))
         for pk, site_id, own, firmware, maker, name in Miner.objects.filter(pk__in=list(miner_ids)).values_list(
             "pk",
@@ -45,7 +45,7 @@ def login_for(miner_ids: Iterable[int]) -> dict[int, Login]:
 
 def login_at(site_id: int, make: str | None) -> Login | None:
     """The login of a machine of this make that is at the site and not in the inventory yet."""
-    machine = (0, site_id, make)
+    machine: Machine = (0, site_id, make)
     return _choose(machine, _kept([machine]))
 
 

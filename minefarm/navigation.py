@@ -34,6 +34,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Discovered", "radar", "hosting.view_discoveredminer", "admin:hosting_discoveredminer_changelist"),
         ("Site tokens", "router", "hosting.view_sitetoken", "admin:hosting_sitetoken_changelist"),
+        ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -14,7 +15,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.access import actor
-from accounts.stepup import step_up_required
+from accounts.stepup import step_up
 from hosting.admin.filters import SiteFilter
 from hosting.models import Miner, MinerCredential
 from minefarm.lib.records import FarmAdmin, age_with_moment, column
@@ -83,15 +84,22 @@ class MinerCredentialAdmin(FarmAdmin):
     def changed(self, credential: MinerCredential) -> SafeString | str:
         return age_with_moment(credential.updated_at, timezone.now())
 
-    @step_up_required
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        self._admit(request)
+        answer = step_up(request)
+        response: HttpResponse = super().changeform_view(request, *args, **kwargs) if answer is None else answer
         return response
 
-    @step_up_required
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response: HttpResponse = super().delete_view(request, *args, **kwargs)
+        self._admit(request)
+        answer = step_up(request)
+        response: HttpResponse = super().delete_view(request, *args, **kwargs) if answer is None else answer
         return response
+
+    def _admit(self, request: HttpRequest) -> None:
+        """Whoever may not come in is not asked for a proof first."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     def save_model(self, request: HttpRequest, obj: MinerCredential, form: Any, change: bool) -> None:
         obj.updated_at = timezone.now()

@@ -30,8 +30,8 @@ async def look(machine: Machine, *, timeout_s: float = 5.0, light: bool = False)
 
 
 def short_window(reading: Reading) -> float | None:
-    """The hashrate, unless all that the machine reports is its session's average."""
-    return reading.hashrate_ths
+    """The hashrate, unless it is no more than the session's average."""
+    return None if reading.hashrate_averaged else reading.hashrate_ths
 
 
 async def _blinking(machine: Machine, timeout_s: float) -> bool | None:

@@ -7,7 +7,7 @@ from types import ModuleType
 from hosting.cgminer.dialects import whatsminer as whatsminer_dialect
 from hosting.cgminer.dialects.sections import Fields, first, status
 from hosting.cgminer.protocol import ProtocolError
-from hosting.control.drivers import antminer, avalon, braiins, luxos, vnish, whatsminer
+from hosting.control.drivers import antminer, avalon, braiins, luxos, vnish, whatsminer, whatsminer_v3
 from hosting.control.orders import Machine, Task, unsupported
 from hosting.control.wire import ask
 
@@ -25,9 +25,9 @@ WORDS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
 
 async def driver_for(task: Task) -> ModuleType:
     """Raises NotDone when it is of no make that we command, and ProtocolError when it must be asked and does not answer."""
-    known = by_words(task.machine)
-    if known not in {None, antminer}:
-        return known  # type: ignore[return-value]  # not None here
+    known = whatsminer if task.machine.port == whatsminer_v3.PORT else by_words(task.machine)
+    if known is not None and known is not antminer:
+        return known
     now = asyncio.get_running_loop().time()
     soon = replace(task, deadline=now + min(PROBE_S, PROBE_SHARE * (task.deadline - now)))
     try:

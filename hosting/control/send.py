@@ -3,7 +3,8 @@
 import asyncio
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import cast
 
 from hosting.cgminer.client import OUT_OF_FILES, RESERVED_FILES, raise_open_files
 from hosting.cgminer.protocol import ProtocolError
@@ -40,8 +41,8 @@ async def _outcome(task: Task) -> tuple[Answer, str]:
     except NotDone as refusal:
         return refusal.answer, refusal.detail
     except ProtocolError as error:
-        refusal = unreachable(error)
-        return refusal.answer, refusal.detail
+        silence = unreachable(error)
+        return silence.answer, silence.detail
     except TimeoutError:
         return Answer.UNREACHABLE, OUTCOMES[ReadError.TIMEOUT]
     except Exception as error:  # noqa: BLE001  one machine's oddity must not end the order to a thousand
@@ -86,28 +87,71 @@ async def send_many(
 
     Each machine's deadline begins with its turn. Whoever stops listening stops the orders that were not given yet.
     """
-    queue = iter(list(machines))
     # Two sockets each: some makes are asked who they are while the last connection closes.
     allowed = (raise_open_files(2 * concurrency + RESERVED_FILES) - RESERVED_FILES) // 2
-    results: asyncio.Queue[Result | None] = asyncio.Queue()
-
-    async def work() -> None:
-        try:
-            for machine in queue:
-                results.put_nowait(await send(machine, order, watts=watts, light=light, deadline_s=deadline_s))
-        finally:
-            results.put_nowait(None)
-
-    workers = [asyncio.create_task(work()) for _ in range(max(1, min(concurrency, allowed)))]
+    crew = _Crew(
+        iter(list(machines)),
+        lambda machine: send(machine, order, watts=watts, light=light, deadline_s=deadline_s),
+        at_most=max(1, min(concurrency, allowed)),
+    )
     try:
-        working = len(workers)
-        while working:
-            result = await results.get()
-            if result is None:
-                working -= 1
-            else:
-                yield result
+        while (result := await crew.next()) is not None:
+            yield result
     finally:
+        await crew.dismiss()
+
+
+class _Crew:
+    """Keeps few orders in flight while machines answer at once, and as many as it may when they do not.
+
+    A thousand conversations at once would share one processor, and each would see its deadline pass. A dead machine holds
+    its place for the whole deadline, so whoever takes much longer than those before it gets two substitutes.
+    """
+
+    FEW = 64
+    TICK_S = 0.25
+    SLOW_S, MUCH_LONGER = 2.0, 4
+
+    def __init__(self, queue: Iterator[Machine], give: Callable[[Machine], Awaitable[Result]], *, at_most: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.queue, self.give, self.at_most = queue, give, at_most
+        self.results: asyncio.Queue[Result | None] = asyncio.Queue()
+        self.begun: dict[asyncio.Task[None], float] = {}
+        self.usual_s = 0.0  # what a machine that answers takes at present
+        self.fill_up(min(self.FEW, at_most))
+        self.alarm = self.loop.call_later(self.TICK_S, self.look)
+
+    def fill_up(self, wanted: int) -> None:
+        for _ in range(wanted - len(self.begun)):
+            self.begun[self.loop.create_task(self.work())] = self.loop.time()
+
+    def look(self) -> None:
+        late = self.loop.time() - max(self.SLOW_S, self.MUCH_LONGER * self.usual_s)
+        slow = sum(begun < late for begun in self.begun.values())
+        self.fill_up(min(self.FEW + 2 * slow, self.at_most) if self.begun else 0)
+        self.alarm = self.loop.call_later(self.TICK_S, self.look)
+
+    async def work(self) -> None:
+        me = cast("asyncio.Task[None]", asyncio.current_task())
+        try:
+            for machine in self.queue:
+                self.begun[me] = self.loop.time()
+                result = await self.give(machine)
+                if result.answer is not Answer.UNREACHABLE:
+                    self.usual_s += (result.wall_s - self.usual_s) / 16
+                self.results.put_nowait(result)
+        finally:
+            del self.begun[me]
+            if not self.begun:
+                self.results.put_nowait(None)
+
+    async def next(self) -> Result | None:
+        """None when all have answered."""
+        return await self.results.get()
+
+    async def dismiss(self) -> None:
+        self.alarm.cancel()
+        workers = list(self.begun)
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)

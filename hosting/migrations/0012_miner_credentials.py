@@ -8,7 +8,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('hosting', '0008_energy_ledger'),
+        ('hosting', '0009_site_agents'),
+        ('hosting', '0011_boards'),
     ]
 
     operations = [

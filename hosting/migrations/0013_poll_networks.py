@@ -18,7 +18,7 @@ def keep_ports(apps: Any, _editor: Any) -> None:
 
 class Migration(migrations.Migration):
 
-    dependencies = [("hosting", "0009_site_agents"), ("hosting", "0012_miner_credentials")]
+    dependencies = [("hosting", "0012_miner_credentials")]
 
     operations = [
         migrations.AddField(

@@ -22,6 +22,7 @@ from hosting.cgminer.client import PollResult, Target, poll_many
 from hosting.cgminer.reading import PowerSource, ReadError, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
+from hosting.telemetry.details import store_details, wants_details, wants_pool
 from hosting.telemetry.store import Row, Stored, SweepFacts, encode, pack, store_sweep
 from hosting.telemetry.targets import Identity, PolledMiner, polled_miners
 from minefarm.lib.clock import database_minute
@@ -79,7 +80,7 @@ class Sweep:
         self.started, self.cpu_started = time.perf_counter(), time.process_time()
         self.known = {miner.id: miner for miner in miners if miner.is_due(minute)}
         self.resting = len(miners) - len(self.known)
-        self.results = read_machines(list(self.known.values()))
+        self.results = read_machines(list(self.known.values()), minute)
         self.rows = [as_row(self.known[result.key], result) for result in self.results]
         self.facts = SweepFacts(site_id, minute, count_rejected(self.results), self.wall_s, self.cpu_s)
 
@@ -95,6 +96,7 @@ class Sweep:
         """Write the minute and what the machines say of themselves. Raises LockLost, or an error of DATABASE_AWAY."""
         stored = store_sweep(self.facts, self.rows, lock=lock)
         remember_identities(new_identities(self.known, self.results))
+        store_details(self.facts.minute, self.results)
         return stored
 
     def keep(self) -> None:
@@ -206,8 +208,8 @@ def lock_key(site_id: int) -> str:
     return f"telemetry:site:{site_id}"
 
 
-def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:
-    """Poll them all on one event loop; each has a result, in any order.
+def read_machines(miners: Sequence[PolledMiner], minute: datetime) -> list[PollResult]:
+    """Poll them all on one event loop; each has a result, in any order. A part of them is looked at more closely.
 
     Addresses are checked once more: what a file remembers may have been true yesterday.
     """
@@ -216,7 +218,8 @@ def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:
         if m.forbidden or DEPLOYMENT.refusal(m.host, None):
             forbidden.append(PollResult(m.host, m.port, error=ReadError.FORBIDDEN, key=m.id))
         else:
-            targets.append(Target(host=m.host, port=m.port, command_set=m.identity[3], key=m.id))
+            details, pool = wants_details(m.id, minute), wants_pool(m.id, minute)
+            targets.append(Target(m.host, m.port, m.identity[3], m.id, details, pool))
     return forbidden + uvloop.run(
         poll_many(
             targets,

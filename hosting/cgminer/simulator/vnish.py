@@ -10,6 +10,7 @@ from hosting.cgminer.simulator.machine import Phase, SimulatedMiner
 DESCRIPTION = "cgminer 4.11.1"
 RELEASE = "1.2.6"
 PASSWORD = "admin"  # noqa: S105 the password machines come with
+HOME_PAGE = b"<!doctype html><html><head><title>AnthillOS</title></head><body></body></html>"
 BOARDS = 3
 FAN_OFFSETS_RPM = (0, 60, 150, 120)
 
@@ -122,8 +123,8 @@ def page(miner: SimulatedMiner, method: str, path: str, headers: dict[str, str],
     except orjson.JSONDecodeError:
         return 400, {"err": "bad JSON"}
     name = path.partition("?")[0].removeprefix("/api/v1/")
-    if (method, name) == ("GET", "info"):
-        return 200, info(miner)
+    if (method, name) in OPEN_PAGES:
+        return 200, OPEN_PAGES[method, name](miner)
     if (method, name) == ("POST", "unlock"):
         if not isinstance(document, dict) or document.get("pw") != PASSWORD:
             return 401, {"err": "wrong password"}
@@ -208,4 +209,8 @@ PAGES: dict[tuple[str, str], Callable[[SimulatedMiner, Reply], tuple[int, object
     ("GET", "status"): tell_state,
     ("GET", "autotune/presets"): tell_presets,
     ("POST", "settings"): settings,
+}
+OPEN_PAGES: dict[tuple[str, str], Callable[[SimulatedMiner], object]] = {
+    ("GET", "/"): lambda _miner: HOME_PAGE,
+    ("GET", "info"): info,
 }

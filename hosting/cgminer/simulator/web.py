@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 import secrets
-from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
@@ -159,7 +158,9 @@ class WebConnection(asyncio.Protocol):
         path = rest.partition(" ")[0]
         if self.miner.make in REST:
             code, answer = REST[self.miner.make](self.miner, method, path, headers, body)
-            self.answer(f"{code} {REASONS[code]}", b"" if code == HTTPStatus.NO_CONTENT else orjson.dumps(answer))
+            if not isinstance(answer, bytes):
+                answer = b"" if answer is None else orjson.dumps(answer)
+            self.answer(f"{code} {REASONS[code]}", answer)
             return
         nonce = str(self.miner.memory.setdefault("nonce", secrets.token_hex(16)))
         if not may_enter(headers.get("authorization", ""), method, nonce):

@@ -14,6 +14,14 @@ PASSWORD = "admin"  # noqa: S105 the password machines come with
 SALT, NEWSALT = "pZq8nVd2", "x5TkRw1c"
 TOKEN_LIFE_S = 1800
 MAX_TOKENS = 32
+REVISIONS = {
+    "M20S": ("V10", "V20", "V30"),
+    "M30S++": ("VG30", "VG40", "VH60"),
+    "M50": ("VE30", "VG30", "VH30"),
+    "M50S": ("VH10", "VH20", "VJ30"),
+    "M60": ("VK10", "VK20", "VK40"),
+    "M60S": ("VK10", "VK20", "VK30"),
+}
 OK, TOKEN_ERROR, TOO_MANY_TOKENS, DENIED = 131, 135, 136, 45
 
 
@@ -162,8 +170,14 @@ def devs(miner: SimulatedMiner) -> Reply:
     return {"STATUS": status(miner, "S", 9, "3 ASC(s)", DESCRIPTION), "DEVS": data, "id": 1}
 
 
+def full_name(miner: SimulatedMiner) -> str:
+    """With the revision of its boards, of which every model has several."""
+    revisions = REVISIONS.get(miner.model.name, ("V10",))
+    return f"{miner.model.name}_{revisions[miner.number % len(revisions)]}"
+
+
 def devdetails(miner: SimulatedMiner) -> Reply:
-    model = f"{miner.model.name}_VE{20 + miner.number % 3 * 10}"
+    model = full_name(miner)
     data = [
         {"DEVDETAILS": board, "Name": "SM", "ID": board, "Driver": "bitmicro", "Model": model} for board in range(3)
     ]

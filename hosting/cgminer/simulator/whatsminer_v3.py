@@ -145,7 +145,7 @@ def device(miner: SimulatedMiner) -> Reply:
         "network": {"ip": miner.host, "proto": "dhcp", "mac": miner.mac, "hostname": "WhatsMiner"},
         "miner": {
             "working": "true" if working else "false",
-            "type": f"{miner.model.name}_VK{30 + miner.number % 3 * 10}",
+            "type": whatsminer.full_name(miner),
             "hash-board": "ml42",
             "miner-sn": miner.serial,
             "board-num": str(BOARDS),

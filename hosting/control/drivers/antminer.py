@@ -60,8 +60,10 @@ async def set_mode(page: Web, mode: int) -> str:
     if str(conf[key]) == str(mode):
         return f"its configuration says {key} {mode} already"
     await write(page, with_mode(raw, conf, key, mode))
-    raw, after, key = await read_mode(page)
-    if str(after[key]) != str(mode) and key != WRITTEN_AS:
+    if key == WRITTEN_AS:
+        return f"{key} is {mode}"
+    _raw, after, key = await read_mode(page)
+    if str(after[key]) != str(mode):
         await write(
             page, orjson.dumps({name: value for name, value in after.items() if name != key} | {WRITTEN_AS: mode})
         )

@@ -41,6 +41,8 @@ _session_key = lru_cache(maxsize=MOST_TOKENS)(session_key)
 
 
 async def obey(task: Task) -> str:
+    if task.machine.port == whatsminer_v3.PORT:
+        return await by_v3(task, _NoTokens())
     try:
         return judged(await by_token(task, (task.machine.host, task.machine.port, task.login)))
     except _NoTokens as closed:

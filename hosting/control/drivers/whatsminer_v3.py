@@ -24,7 +24,7 @@ async def obey(task: Task) -> str:
     name, parameter = command(task)
     try:
         async with asyncio.timeout_at(task.deadline):
-            reader, writer = await asyncio.open_connection(task.machine.host, task.machine.web_port or PORT)
+            reader, writer = await asyncio.open_connection(task.machine.host, port_of(task))
             try:
                 told = await converse(reader, writer, {"cmd": "get.device.info", "param": "salt"})
                 salt: Any = told.get("msg")
@@ -42,6 +42,10 @@ async def obey(task: Task) -> str:
         raise ProtocolError(ReadError.REFUSED) from None
     except (asyncio.IncompleteReadError, OSError):
         raise ProtocolError(ReadError.CLOSED) from None
+
+
+def port_of(task: Task) -> int:
+    return PORT if task.machine.port == PORT else task.machine.web_port or PORT
 
 
 def command(task: Task) -> tuple[str, object]:
