@@ -92,6 +92,8 @@ MINER_EXAMPLE = {
     "at": "2026-11-23T04:21:00+00:00",
     "last_reading_at": "2026-11-23T04:15:00+00:00",
 }
+COMMANDED: dict[str, Schema] = {name: MINER[name] for name in ("miner_id", "serial_number", "site_id")}
+COMMANDED_EXAMPLE = {name: MINER_EXAMPLE[name] for name in COMMANDED}
 
 ALERT: dict[str, Schema] = {
     "alert_id": {"type": "integer", "description": "the alert"},
@@ -148,6 +150,34 @@ CATALOGUE: dict[str, EventType] = {
             "an alert that was told is over",
             ALERT,
             ALERT_EXAMPLE | {"machines": 0},
+        ),
+        EventType(
+            "miner.command_failed",
+            "a command to a machine ended without being done; `miner.commands_finished` tells of the whole batch",
+            COMMANDED
+            | {
+                "batch_id": {"type": "integer", "description": "the batch that it belongs to"},
+                "order": {"type": "string", "description": "`sleep`, `wake`, `reboot`, `set_power_limit` or `locate`"},
+                "detail": {"type": "string", "description": "what happened, for people"},
+            },
+            COMMANDED_EXAMPLE | {"batch_id": 41, "order": "sleep", "detail": "it does not answer"},
+        ),
+        EventType(
+            "miner.commands_finished",
+            "every machine of a batch of commands has a result",
+            {
+                "batch_id": {"type": "integer", "description": "the batch"},
+                "order": {"type": "string", "description": "`sleep`, `wake`, `reboot`, `set_power_limit` or `locate`"},
+                "machines": {"type": "integer", "description": "how many machines it was given to"},
+                "results": {"type": "object", "description": "number of machines by status"},
+            },
+            {"batch_id": 41, "order": "sleep", "machines": 1000, "results": {"confirmed": 950, "failed": 50}},
+        ),
+        EventType(
+            "miner.identity_mismatch",
+            "another machine answers at a machine's address; it is not commanded until that is put right",
+            COMMANDED | {"found": {"type": "string", "description": "what the machine there says it is"}},
+            COMMANDED_EXAMPLE | {"found": "serial number SMTTYRHBDJAAI0999, MAC 02:00:00:00:00:01"},
         ),
         EventType(
             "miner.offline",

@@ -12,12 +12,17 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import Role
+from hosting.addresses import rules_of
 from hosting.models import Miner, OperationLog, Site
 from hosting.states import PEOPLES_MOVES, MinerStatus
 
 
 class AddressTaken(Exception):
     """The site has another machine at the address of one that should move there; nothing was moved."""
+
+
+class AddressOutside(AddressTaken):
+    """The address of a machine is outside of the networks of the site that it should move to; nothing was moved."""
 
 
 class NotAClient(Exception):
@@ -47,7 +52,12 @@ def stop_reading(miners: "QuerySet[Miner]", *, by: User) -> int:
 
 
 def move_miners(miners: "QuerySet[Miner]", *, to: Site, by: User) -> int:
-    """Move machines to another site with their addresses; raises AddressTaken."""
+    """Move machines to another site with their addresses; raises AddressTaken, or AddressOutside."""
+    rules = rules_of(to)
+    held = miners.order_by().exclude(site=to).filter(cgminer_ip__isnull=False)
+    for serial, host, port in held.values_list("serial_number", "cgminer_ip", "cgminer_port"):
+        if refusal := rules.refusal(str(host), port):
+            raise AddressOutside(f"{serial}: {refusal}")
     try:
         return _change(
             miners,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 
 from accounts.models import User
+from hosting.addresses import rules_of
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.models import Miner, MinerModel, Site
 
@@ -15,10 +16,13 @@ def register_simulated(
 ) -> tuple[int, int]:
     """Add the machines to the site, read every minute, owned by the clients in turn; return (added, updated).
 
-    A machine with the same serial number, or an earlier one at the same address, is taken over.
+    A machine with the same serial number, or an earlier one at the same address, is taken over. Raises AddressRefused.
     """
     models = {model.name: model for model in MinerModel.objects.all()}
     machines = list(simulated)
+    rules = rules_of(site)
+    for machine in machines:
+        rules.check(machine.host, machine.port)
     before = Miner.objects.filter(serial_number__in=[machine.serial for machine in machines]).count()
     addresses = {(machine.host, machine.port) for machine in machines}
     for miner in Miner.objects.filter(site=site, cgminer_ip__in=[machine.host for machine in machines]):

@@ -5,10 +5,15 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from accounts.models import User
+from events.locks import LockBusy, held
 from events.periodic import once_per_period
 from hosting import retention
 from hosting.alerts.watch import watch_fleet
+from hosting.commands.working import work_commands as work
+from hosting.discovery import NothingToScan, scan_site
 from hosting.edge.silence import watch_agents
+from hosting.models import Site
 from hosting.states import Collector
 from hosting.telemetry import partitions, rollups
 from hosting.telemetry.collector import SweepBusy, collect
@@ -19,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # A sweep that waited longer than this has missed its minute; the next tick is on its way.
 SWEEP_EXPIRES_S = 50
+# A worker stays with commands for so long; the next tick goes on.
+WORK_FOR_S = 8.0
 
 
 @shared_task
@@ -87,3 +94,27 @@ def apply_retention() -> None:
             log.info("retention of %s: %s", applied.table, note)
         if applied.outcome.rows:
             log.info("retention of %s: %d rows", applied.table, applied.outcome.rows)
+
+
+@shared_task(soft_time_limit=120, time_limit=150)
+@once_per_period
+def work_commands() -> None:
+    """Carry out commands that are due. Passes may overlap: claims decide who is at which row."""
+    work(seconds=WORK_FOR_S)
+
+
+@shared_task(soft_time_limit=840, time_limit=900)
+def discover_site(site_id: int, by_id: str | None = None) -> None:
+    """Scan one site's networks; started by people, in the background. One scan of a site at a time."""
+    site = Site.objects.filter(pk=site_id).first()
+    if site is None:
+        return
+    try:
+        with held(f"discovery:site:{site_id}", ttl_s=900):
+            scan = scan_site(site, by=User.objects.filter(pk=by_id).first() if by_id else None)
+    except LockBusy:
+        log.info("site %s is being scanned already", site_id)
+    except NothingToScan as nothing:
+        log.warning("%s", nothing)
+    else:
+        log.info("site %s: %d addresses asked, found %s", site_id, scan.addresses, scan.states)

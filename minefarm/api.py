@@ -21,6 +21,7 @@ RESOURCES = {
     "sites": "api:site-list",
     "models": "api:model-list",
     "miners": "api:miner-list",
+    "miner-commands": "api:command-list",
     "telemetry": "api:telemetry",
     "alerts": "api:alert-list",
     "endpoints": "api:endpoint-list",

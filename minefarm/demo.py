@@ -8,7 +8,7 @@ from accounts.models import User
 from accounts.roles import Role
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
-from hosting.models import MinerCredential, OperationLog, Site
+from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
 from hosting.simulation import register_simulated
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
@@ -64,6 +64,7 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
         site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
         earlier = site.miners.exclude(serial_number__in=[machine.serial for machine in part])
+        MinerCommand.objects.filter(miner__in=earlier).delete()
         OperationLog.objects.filter(miner__in=earlier).delete()
         earlier.delete()
         register_simulated(part, site=site, clients=clients)

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -64,3 +65,32 @@ def refuse_unsafe_production(
         problems.append("REDIS_URL is missing: set it, e.g. redis://:password@valkey.internal:6379/0")
     if problems:
         raise ImproperlyConfigured("MineFarm does not start in production mode:\n - " + "\n - ".join(problems))
+
+
+def poll_cidrs(texts: Iterable[str], *, production: bool) -> list[IPv4Network | IPv6Network]:
+    """MINEFARM_POLL_CIDRS as networks; raises ImproperlyConfigured for what is none, and for loopback in production."""
+    networks = []
+    for text in texts:
+        try:
+            network = ip_network(text.strip())
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"MINEFARM_POLL_CIDRS names {text!r} ({error}): write networks such as 10.0.0.0/16, comma-separated."
+            ) from None
+        if production and network.is_loopback:
+            raise ImproperlyConfigured(
+                f"MINEFARM_POLL_CIDRS names {network}: machines on this host's loopback are for demos, not for production."
+            )
+        networks.append(network)
+    return networks
+
+
+def port_ranges(texts: Iterable[str]) -> list[tuple[int, int]]:
+    """MINEFARM_POLL_PORTS, `4028` or `4028-4030` each, as first and last port; raises ImproperlyConfigured."""
+    ranges = []
+    for text in texts:
+        low, _, high = text.strip().partition("-")
+        if not (low.isdecimal() and (high or low).isdecimal() and 1 <= int(low) <= int(high or low) <= 65535):
+            raise ImproperlyConfigured(f"MINEFARM_POLL_PORTS names {text!r}: write ports such as 4028 or 4028-4030.")
+        ranges.append((int(low), int(high or low)))
+    return ranges

@@ -100,7 +100,7 @@ def workers() -> Finding:
         "workers",
         bool(names),
         ", ".join(names) or "none answers",
-        "Start one: `celery -A minefarm worker -Q default,telemetry,outbox`.",
+        "Start one: `celery -A minefarm worker -Q default,control,telemetry,outbox`.",
     )
 
 

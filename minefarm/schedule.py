@@ -43,6 +43,14 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },
+    # Commands to machines are sent, measured, given up. New ones start at once; this goes on with them.
+    "commands": {
+        "task": "hosting.tasks.work_commands",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 4},
+        "catch_up": CatchUp.none(),
+        "every_tick": "claims decide who is at which machine: passes may overlap, and a missed one is made up by the next",
+    },
     # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
     "outbox": {
         "task": "events.tasks.dispatch_outbox",

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from events.backoff import SCHEDULE_S
-from minefarm.env import development_secret, env, env_secret, refuse_unsafe_production
+from minefarm.env import development_secret, env, env_secret, poll_cidrs, port_ranges, refuse_unsafe_production
 
 # --- what kind of process this is -------------------------------------------------------------------------------------
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -297,6 +297,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "MinerStatusEnum": "hosting.states.MinerStatus",
+        "CommandStatusEnum": "hosting.states.CommandStatus",
         "EndpointStatusEnum": "events.models.EndpointStatus",
         "AlertKindEnum": "hosting.alerts.kinds.AlertKind",
         "EndpointKindEnum": "events.models.EndpointKind",
@@ -344,13 +345,27 @@ CELERY_TASK_QUEUES: dict[str, dict[str, str]] = {
     name: {} for name in ("default", "control", "telemetry", "outbox", "pdf")
 }
 CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_TASK_ROUTES = {"hosting.tasks.sweep*": {"queue": "telemetry"}, "events.tasks.dispatch*": {"queue": "outbox"}}
+CELERY_TASK_ROUTES = {
+    "hosting.tasks.sweep*": {"queue": "telemetry"},
+    "hosting.tasks.work_commands": {"queue": "control"},
+    "hosting.tasks.discover*": {"queue": "default"},
+    "events.tasks.dispatch*": {"queue": "outbox"},
+}
 
 # --- telemetry --------------------------------------------------------------------------------------------------------
 TELEMETRY_POLL_TIMEOUT_S = env.float("TELEMETRY_POLL_TIMEOUT_S", default=3.0)
 TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
 TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
+
+# --- where machines may be (hosting/addresses.py) ----------------------------------------------------------------------
+PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+# Outside of production simulated machines live on the loopback network, and on any port.
+POLL_CIDRS = poll_cidrs(
+    env.list("MINEFARM_POLL_CIDRS", default=PRIVATE_NETWORKS + ([] if PRODUCTION else ["127.0.0.0/8"])),
+    production=PRODUCTION,
+)
+POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRODUCTION else ["1024-65535"]))
 
 # --- control ----------------------------------------------------------------------------------------------------------
 MINEFARM_FACTORY_LOGINS = env.bool("MINEFARM_FACTORY_LOGINS", default=False)

@@ -8,6 +8,8 @@ import os
 from minefarm.devstack import ensure_environment
 
 os.environ["MINEFARM_ENV"] = "development"
+# Simulated machines: 127.0.0.1 is named by itself, for a wider network does not mean it.
+os.environ["MINEFARM_POLL_CIDRS"] = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,127.0.0.0/8,127.0.0.1/32"
 # Held until this process ends; the servers stop when the last holder is gone.
 LEASE = ensure_environment(profile="test")
 

@@ -117,7 +117,7 @@ def test_doctor_names_what_is_wrong_and_the_next_step(miner_a):
         "check": "workers",
         "ok": False,
         "saw": "none answers",
-        "next_step": "Start one: `celery -A minefarm worker -Q default,telemetry,outbox`.",
+        "next_step": "Start one: `celery -A minefarm worker -Q default,control,telemetry,outbox`.",
     }
     assert checks["sweeps"]["saw"] == "late at North"
 

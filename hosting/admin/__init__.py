@@ -1,3 +1,3 @@
-from hosting.admin import agents, alerts, credentials, inventory, telemetry, upkeep
+from hosting.admin import agents, alerts, commands, credentials, discovery, inventory, telemetry, upkeep
 
-__all__ = ["agents", "alerts", "credentials", "inventory", "telemetry", "upkeep"]
+__all__ = ["agents", "alerts", "commands", "credentials", "discovery", "inventory", "telemetry", "upkeep"]

@@ -1,20 +1,27 @@
 """Bulk edit: what staff do to the machines that they ticked, each through a verb of hosting.services."""
 
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.access import actor
 from accounts.models import User, UserStatus
 from accounts.roles import Role
+from accounts.stepup import step_up_required
 from hosting import services
+from hosting.commands import KeyReused, WrongOrder, order_machines
+from hosting.commands.identity import accept
+from hosting.control import Order
 from hosting.models import Miner, Site
+from hosting.models.commands import ORDERS
 
 Miners = QuerySet[Miner]
 
@@ -32,10 +39,29 @@ class ClientForm(forms.Form):
     )
 
 
+class OrderForm(forms.Form):
+    order = forms.ChoiceField(choices=ORDERS, widget=UnfoldAdminSelectWidget())
+    watts = forms.IntegerField(
+        required=False, help_text="For a power limit.", widget=UnfoldAdminIntegerFieldWidget(), label="Watts"
+    )
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Why, for the log.")
+    # Of the page, so that a second press of the button gives the first one's batch.
+    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
+
+
 class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     """Actions of the miner list; the last two ask in a form first."""
 
-    actions = ("to_maintenance", "to_active", "reading_on", "reading_off", "move_to_site", "assign_to_client")
+    actions = (
+        "give_order",
+        "to_maintenance",
+        "to_active",
+        "reading_on",
+        "reading_off",
+        "move_to_site",
+        "assign_to_client",
+        "accept_identity",
+    )
 
     @admin.action(description="Set to maintenance", permissions=["change"])
     def to_maintenance(self, request: HttpRequest, queryset: Miners) -> None:
@@ -94,7 +120,42 @@ class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in th
         self._tell(request, chosen, moved, f"with {client or 'nobody'} now", "so already")
         return None
 
-    def _form(self, form_class: type[forms.Form], request: HttpRequest) -> forms.Form:
+    def has_command_permission(self, request: HttpRequest) -> bool:
+        return actor(request).may("miner:command")
+
+    @admin.action(description="Give an order…", permissions=["command"])
+    @step_up_required
+    def give_order(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
+        form = self._form(OrderForm, request, {"key": uuid4().hex})
+        asking = {"action": "give_order", "title": "Give machines an order", "verb": "Order"}
+        if not form.is_valid():
+            return self._ask(request, queryset, form, **asking)
+        asked = form.cleaned_data
+        try:
+            batch = order_machines(
+                queryset,
+                Order(asked["order"]),
+                watts=asked["watts"],
+                reason=asked["reason"],
+                idempotency_key=asked["key"],
+                by=actor(request),
+            )
+        except (WrongOrder, KeyReused) as refused:
+            form.add_error(None, str(refused))
+            return self._ask(request, queryset, form, **asking)
+        return redirect("admin:hosting_commandbatch_change", batch.pk)
+
+    @admin.action(description="Accept the machines that answer", permissions=["change"])
+    def accept_identity(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        accepted = accept(queryset, by=actor(request))
+        self._tell(request, chosen, accepted, "known by what answers at the address", "no other machine answered there")
+
+    def _form(
+        self, form_class: type[forms.Form], request: HttpRequest, initial: dict[str, Any] | None = None
+    ) -> forms.Form:
+        if "apply" not in request.POST and initial:
+            return form_class(initial=initial)
         return form_class(request.POST if "apply" in request.POST else None)
 
     def _ask(

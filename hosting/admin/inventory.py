@@ -21,6 +21,7 @@ from unfold.contrib.filters.admin import (
 from accounts.access import actor
 from hosting import services
 from hosting.admin.actions import MinerActions
+from hosting.admin.discovery import ScanAction
 from hosting.admin.filters import SiteFilter
 from hosting.admin.imports import MinerImportAdmin
 from hosting.admin.upkeep import ElectricityPriceInline
@@ -40,7 +41,7 @@ SWEEPS_SHOWN = 15
 
 
 @admin.register(Site)
-class SiteAdmin(FarmAdmin):
+class SiteAdmin(FarmAdmin, ScanAction):
     list_display = ("name", "location", "capacity", "total_miners", "active_share", "last_sweep", "page")
     search_fields = ("name", "location")
     inlines = (ElectricityPriceInline,)
@@ -48,10 +49,13 @@ class SiteAdmin(FarmAdmin):
     readonly_fields = ("total_miners", "active_miners", "created_at", "agent_state")
     fieldsets = (
         (None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),
+        ("Where machines may be", {"fields": ("poll_networks", "poll_ports")}),
         ("Reading", {"fields": ("collector", "agent_state")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
     )
-    add_fieldsets = ((None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),)
+    add_fieldsets = (
+        (None, {"fields": ("name", "location", "time_zone", "capacity_mw", "poll_networks", "poll_ports")}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Site]":
         newest = TelemetrySweep.objects.filter(site=OuterRef("pk")).order_by("-minute").values("minute")

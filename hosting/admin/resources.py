@@ -20,6 +20,7 @@ from tablib import Dataset
 from accounts.models import User
 from accounts.roles import Role
 from hosting import services
+from hosting.addresses import DEPLOYMENT, AddressRules, rules_of
 from hosting.admin.cells import AddressCell, DateCell, NaturalKey, PortCell, StatusCell, TextCell, YesNoCell
 from hosting.models import Miner, MinerModel, Site
 from hosting.states import PEOPLES_MOVES, WATCHED, MinerStatus
@@ -126,6 +127,7 @@ class MinerResource(resources.ModelResource):
         super().__init__(**kwargs)
         self.lines: dict[str, int] = {}
         self.addresses: dict[Address, str] = {}
+        self.rules: dict[int | None, AddressRules] = {}
         self.moves: dict[str, list[int]] = {MinerStatus.MAINTENANCE: [], MinerStatus.ACTIVE: []}
 
     @classmethod
@@ -144,6 +146,7 @@ class MinerResource(resources.ModelResource):
         named = {serial for cell in dataset["serial_number"] if (serial := readable_serial(cell))}
         taken = Miner.objects.filter(cgminer_ip__isnull=False).exclude(site=None)
         rows = taken.values_list("site_id", "cgminer_ip", "cgminer_port", "serial_number")
+        self.rules = {site.pk: rules_of(site) for site in Site.objects.all()}
         self.addresses = {(site, ip or "", port): serial for site, ip, port, serial in rows if serial not in named}
 
     def _column(self, header: object) -> str:
@@ -212,6 +215,7 @@ class MinerResource(resources.ModelResource):
     ) -> None:
         """The model's own checks without a query per row: what needs one was looked up for the whole file."""
         errors: dict[str, Any] = dict(import_validation_errors or {})
+        instance.rules = self.rules.get(instance.site_id, DEPLOYMENT)
         try:
             instance.full_clean(exclude={*RELATIONS, *errors}, validate_unique=False, validate_constraints=False)
         except ValidationError as error:

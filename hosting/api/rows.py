@@ -79,7 +79,7 @@ def details_row(flat: Flat) -> dict[str, Any] | None:
 
 
 SITE_OPEN = ("id", "name", "location")
-SITE_STAFF = ("total_miners", "active_miners", "created_at")
+SITE_STAFF = ("total_miners", "active_miners", "poll_networks", "poll_ports", "created_at")
 
 
 def site_values(sites: QuerySet[Site], *, staff: bool) -> QuerySet[Site, Flat]:

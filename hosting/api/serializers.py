@@ -29,6 +29,12 @@ class SiteSerializer(serializers.Serializer[dict[str, Any]]):
     capacity_mw = serializers.FloatField(allow_null=True, required=False, help_text="MW; staff only.")
     total_miners = serializers.IntegerField(required=False, help_text="Counted after every sweep; staff only.")
     active_miners = serializers.IntegerField(required=False, help_text="Counted after every sweep; staff only.")
+    poll_networks = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Machines are in these networks; staff only."
+    )
+    poll_ports = serializers.ListField(
+        child=serializers.IntegerField(), required=False, help_text="CGMiner ports besides 4028; staff only."
+    )
     created_at = serializers.DateTimeField(required=False, help_text="Staff only.")
 
 
@@ -190,6 +196,18 @@ class SiteWriteSerializer(WriteSerializer):
     capacity_mw = serializers.DecimalField(
         max_digits=12, decimal_places=6, min_value=0, allow_null=True, required=False, help_text="MW."
     )
+    poll_networks = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        max_length=256,
+        required=False,
+        help_text="Such as 10.0.3.0/24: machines are reached inside of these alone. Empty: wherever the deployment allows.",
+    )
+    poll_ports = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=65535),
+        max_length=64,
+        required=False,
+        help_text="CGMiner ports besides 4028.",
+    )
 
 
 class MinerModelWriteSerializer(WriteSerializer):
@@ -244,7 +262,9 @@ class MinerWriteSerializer(WriteSerializer):
         required=False,
         help_text="The customer who owns the machine.",
     )
-    cgminer_ip = serializers.IPAddressField(allow_null=True, required=False, help_text="An address, not a host name.")
+    cgminer_ip = serializers.CharField(
+        max_length=60, allow_null=True, required=False, help_text="An address, not a host name."
+    )
     cgminer_port = serializers.IntegerField(min_value=1, max_value=65535, required=False)
     cgminer_enabled = serializers.BooleanField(required=False, help_text="Read the machine every minute.")
     purchase_date = serializers.DateField(allow_null=True, required=False)

@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 from accounts.rls import outside_the_wall
 from hosting.api.agents import ReadingsView, TargetsView
 from hosting.api.alerts import AlertView
+from hosting.api.commands import CommandView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
 from hosting.api.views import MinerModelView, MinerView, SiteView
@@ -13,6 +14,7 @@ router.register("sites", SiteView, basename="site")
 router.register("models", MinerModelView, basename="model")
 router.register("alerts", AlertView, basename="alert")
 router.register("miners", MinerView, basename="miner")
+router.register("miner-commands", CommandView, basename="command")
 
 # Whoever's session comes along: the token alone decides.
 by_agents = outside_the_wall("an agent acts for its site, not for a person")

@@ -19,6 +19,7 @@ class ReadError(StrEnum):
     BAD_JSON = "bad_json"
     TOO_BIG = "too_big"
     UNSUPPORTED = "unsupported"
+    FORBIDDEN = "forbidden"  # nobody asked it: its address is outside of the networks where machines may be
 
 
 class PowerSource(StrEnum):

@@ -1,6 +1,8 @@
 from hosting.models.agents import SiteAgent, SiteToken
 from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWindow
+from hosting.models.commands import CommandBatch, MinerCommand
 from hosting.models.credentials import MinerCredential
+from hosting.models.discovery import DiscoveredMiner, FindState
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -24,10 +26,14 @@ __all__ = [
     "AlertSignal",
     "ClientBucket",
     "ClientHour",
+    "CommandBatch",
+    "DiscoveredMiner",
     "ElectricityPrice",
     "EnergySource",
+    "FindState",
     "MaintenanceWindow",
     "Miner",
+    "MinerCommand",
     "MinerCredential",
     "MinerDay",
     "MinerHour",

@@ -4,19 +4,21 @@ from typing import Self
 from zoneinfo import available_timezones
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, validate_ipv46_address
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.roles import Role
+from hosting.addresses import AddressRefused, AddressRules, poll_networks, rules_of
 from hosting.states import Collector, MinerStatus
 from hosting.zones import minutes_past_the_hour, validate_time_zone
 
 # PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
-SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners", "collector")
+SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners", "poll_networks", "poll_ports", "collector")
 MINER_STAFF_COLUMNS = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
 
 
@@ -53,6 +55,24 @@ class Site(models.Model):
     )
     total_miners = models.IntegerField(default=0, db_default=0, editable=False)
     active_miners = models.IntegerField(default=0, db_default=0, editable=False)
+    poll_networks = ArrayField(
+        models.TextField(),
+        verbose_name="networks of machines",
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Such as 10.0.3.0/24, comma-separated, at most 4,096 addresses each. MineFarm connects to no machine"
+        " outside of them. Empty: every network of MINEFARM_POLL_CIDRS.",
+    )
+    poll_ports = ArrayField(
+        models.IntegerField(validators=[MinValueValidator(1), MaxValueValidator(65535)]),
+        verbose_name="further ports of machines",
+        default=list,
+        db_default=[],
+        blank=True,
+        size=64,
+        help_text="CGMiner ports besides 4028, comma-separated.",
+    )
     collector = models.TextField(
         "read by",
         choices=Collector,
@@ -76,6 +96,10 @@ class Site(models.Model):
         return self.name
 
     def clean(self) -> None:
+        try:
+            self.poll_networks = poll_networks(self.poll_networks or [])
+        except AddressRefused as refused:
+            raise ValidationError({"poll_networks": str(refused)}) from None
         before = Site.objects.filter(pk=self.pk).values_list("time_zone", flat=True).first()
         if before in {None, self.time_zone} or self.time_zone not in available_timezones():
             return
@@ -159,7 +183,6 @@ class Miner(models.Model):
         "CGMiner IP",
         null=True,
         blank=True,
-        validators=[validate_ipv46_address],
         help_text="An address, not a host name.",
     )
     cgminer_port = models.IntegerField(
@@ -194,6 +217,8 @@ class Miner(models.Model):
     warranty_expiry = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
+
+    rules: AddressRules | None = None  # its site's, where many rows are checked at once
 
     objects = MinerRows.as_manager()
 
@@ -232,3 +257,13 @@ class Miner(models.Model):
         self.cgminer_ip = self.cgminer_ip or None
         if self.cgminer_enabled and not self.cgminer_ip:
             raise ValidationError({"cgminer_ip": "Enter the machine's IP address, or switch reading off."})
+        if self.cgminer_ip:
+            self._check_address()
+
+    def _check_address(self) -> None:
+        """Take the address over in its usual spelling; raises ValidationError that names the field and the next step."""
+        rules = self.rules or rules_of(self.site)
+        try:
+            self.cgminer_ip = rules.check(str(self.cgminer_ip), self.cgminer_port)
+        except AddressRefused as refused:
+            raise ValidationError({f"cgminer_{refused.field}": str(refused)}) from None

@@ -102,6 +102,11 @@ class MinerIdentity(models.Model):
     model = models.TextField(null=True)
     firmware = models.TextField(null=True)
     command_set = models.TextField(null=True)
+    serial = models.TextField(
+        null=True, help_text="Serial number that is expected of it, where it is not the inventory's."
+    )
+    mac = models.TextField("MAC", null=True, help_text="MAC that it told when it was last identified.")
+    mismatch = models.TextField(null=True, help_text="Another machine answers at its address: what it says it is.")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -17,8 +17,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from events.locks import Fence, Lease, LockBusy, held
 from events.models import SchedulerLock
+from hosting.addresses import DEPLOYMENT
 from hosting.cgminer.client import PollResult, Target, poll_many
-from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
+from hosting.cgminer.reading import PowerSource, ReadError, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
 from hosting.telemetry.details import store_details, wants_details, wants_pool
@@ -211,19 +212,19 @@ def lock_key(site_id: int) -> str:
 
 
 def read_machines(miners: Sequence[PolledMiner], minute: datetime | None = None) -> list[PollResult]:
-    """Poll them all on one event loop; each has a result, in any order. In each minute a part is looked at more closely."""
-    targets = [
-        Target(
-            m.host,
-            m.port,
-            m.identity[3],
-            m.id,
-            details=minute is not None and wants_details(m.id, minute),
-            pool=minute is not None and wants_pool(m.id, minute),
-        )
-        for m in miners
-    ]
-    return uvloop.run(
+    """Poll them all on one event loop; each has a result, in any order. In each minute a part is looked at more closely.
+
+    Addresses are checked once more: what a file remembers may have been true yesterday.
+    """
+    targets, forbidden = [], []
+    for m in miners:
+        if m.forbidden or DEPLOYMENT.refusal(m.host, None):
+            forbidden.append(PollResult(m.host, m.port, error=ReadError.FORBIDDEN, key=m.id))
+            continue
+        details = minute is not None and wants_details(m.id, minute)
+        pool = minute is not None and wants_pool(m.id, minute)
+        targets.append(Target(m.host, m.port, m.identity[3], m.id, details, pool))
+    return forbidden + uvloop.run(
         poll_many(
             targets,
             concurrency=settings.TELEMETRY_POLL_CONCURRENCY,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models.functions import Coalesce
 
+from hosting.addresses import rules_of
 from hosting.models import Miner, Site
 from hosting.states import Collector
 from minefarm.lib.clock import database_now
@@ -33,6 +34,7 @@ class PolledMiner:
     nameplate_w: Decimal | None
     identity: tuple[str | None, str | None, str | None, str | None]  # make, model, firmware, command set
     every: int = 1  # minutes between two attempts
+    forbidden: bool = False  # its address is outside of the networks where machines may be: never connected to
 
     def is_due(self, minute: datetime) -> bool:
         """Machines that are asked less often take turns, so that no minute has all of them."""
@@ -65,7 +67,7 @@ def polled_miners(site: Site) -> list[PolledMiner]:
             Coalesce("latest__seen_at", "created_at"),
         )
     )
-    now = database_now()
+    now, rules = database_now(), rules_of(site)
     return [
         PolledMiner(
             id=pk,
@@ -76,6 +78,7 @@ def polled_miners(site: Site) -> list[PolledMiner]:
             nameplate_w=nameplate,
             identity=(make, model, firmware, command_set),
             every=minutes_between_attempts(now - seen_at) if error else 1,
+            forbidden=rules.refusal(str(host), port) is not None,
         )
         for pk, host, port, client, efficiency, nameplate, make, model, firmware, command_set, error, seen_at in rows
     ]

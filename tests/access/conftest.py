@@ -14,7 +14,17 @@ from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
 from events.sinks.endpoints import create_endpoint
-from hosting.models import Alert, AlertRule, MaintenanceWindow, MinerLatest, OperationLog, SavedView
+from hosting.models import (
+    Alert,
+    AlertRule,
+    CommandBatch,
+    DiscoveredMiner,
+    MaintenanceWindow,
+    MinerCommand,
+    MinerLatest,
+    OperationLog,
+    SavedView,
+)
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 
@@ -42,6 +52,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     )
     MaintenanceWindow.objects.create(site=site, starts_at=now, ends_at=in_a_day, reason="new fans")
     view = SavedView.objects.create(owner=owner, name="silent", query="status=offline")
+    batch = CommandBatch.objects.create(
+        order="sleep", reason="matrix", fingerprint="-", miners=1, requested_by=operator, expires_at=in_a_day
+    )
+    MinerCommand.objects.create(batch=batch, miner=miner_a)
+    DiscoveredMiner.objects.create(site=site, host="10.0.3.7", seen_at=timezone.now())
     return {
         "/miners/": miner_a.pk,
         "/alerts/": alert.pk,
@@ -54,6 +69,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/account/sessions/": 1,
         "/accounts/tokens/": token.pk,
         "/api/v1/miners/": miner_a.pk,
+        "/api/v1/miner-commands/": batch.pk,
         "/api/v1/sites/": site.pk,
         "/api/v1/models/": miner_a.miner_model_id,
         "/api/v1/tokens/": token.pk,

@@ -1,10 +1,10 @@
 import asyncio
-import ipaddress
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from hosting.addresses import DEPLOYMENT, AddressRefused
 from hosting.cgminer.client import PollResult, poll
 from hosting.cgminer.protocol import DEFAULT_PORT
 from hosting.cgminer.reading import Reading
@@ -39,13 +39,12 @@ def parse_address(text: str) -> tuple[str, int]:
         port = rest.removeprefix(":") or port
     elif text.count(":") == 1:
         host, port = text.split(":")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise CommandError(f"{host!r} is no IP address. Give the machine's address, e.g. 10.0.3.17:4028.") from None
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise CommandError(f"{port!r} is no TCP port. CGMiner's is {DEFAULT_PORT}.")
-    return host, int(port)
+    try:
+        return DEPLOYMENT.check(host, None), int(port)
+    except AddressRefused as refused:
+        raise CommandError(str(refused)) from None
 
 
 def as_document(result: PollResult) -> dict[str, Any]:

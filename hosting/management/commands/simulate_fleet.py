@@ -8,6 +8,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import CommandError, CommandParser
 
+from hosting.addresses import AddressRefused
 from hosting.cgminer.simulator import (
     FAULTS,
     MAKERS,
@@ -125,7 +126,10 @@ def register(miners: list[SimulatedMiner], name_or_id: str) -> dict[str, object]
         site = Site.objects.create(name=name_or_id)
     except Site.MultipleObjectsReturned:
         raise CommandError(f"Several sites answer to {name_or_id!r}: use the id.") from None
-    added, updated = register_simulated(miners, site=site)
+    try:
+        added, updated = register_simulated(miners, site=site)
+    except AddressRefused as refused:
+        raise CommandError(str(refused)) from None
     return {"site": site.name, "site_id": site.pk, "added": added, "updated": updated}
 
 

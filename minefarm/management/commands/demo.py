@@ -97,7 +97,7 @@ class Command(FarmCommand):
                 *celery,
                 "worker",
                 "-Q",
-                "default,telemetry,outbox",
+                "default,control,telemetry,outbox",
                 "-c",
                 "2",
                 "--without-gossip",
