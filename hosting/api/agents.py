@@ -55,7 +55,7 @@ class SiteTokenAuthentication(BaseAuthentication):
 
 class SiteTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
     target_class = "hosting.api.agents.SiteTokenAuthentication"
-    name = "site token"
+    name = "siteToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         return {

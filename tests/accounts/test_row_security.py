@@ -47,6 +47,7 @@ WITHOUT_POLICY = {
     "django_admin_log": STAFF,
     "impersonations": STAFF,
     "invitations": f"read by whoever has the link, outside the wall; {NO_GRANT}",
+    "hosting_site_tokens": STAFF,
     "retention_holds": STAFF,
     "miner_credentials": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",

@@ -48,6 +48,8 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
     assert schema.json()["openapi"] == "3.1.1"
     assert set(schema.json()["paths"]) == {
         "/api/v1/",
+        "/api/v1/agent/readings/",
+        "/api/v1/agent/targets/",
         "/api/v1/deliveries/",
         "/api/v1/deliveries/{id}/",
         "/api/v1/deliveries/{id}/redeliver/",
