@@ -1,6 +1,7 @@
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
+from hosting.models.places import Building, Circuit, Rack
 from hosting.models.prices import ElectricityPrice
 from hosting.models.retention import RetentionHold, RetiredDay
 from hosting.models.rollups import ClientHour, EnergySource, MinerDay, MinerHour, SiteHour
@@ -13,12 +14,16 @@ from hosting.models.telemetry import (
     TelemetryGap,
     TelemetrySweep,
 )
+from hosting.models.tickets import MaintenanceTicket, TicketComment, TicketPart
 
 __all__ = [
+    "Building",
+    "Circuit",
     "ClientBucket",
     "ClientHour",
     "ElectricityPrice",
     "EnergySource",
+    "MaintenanceTicket",
     "Miner",
     "MinerDay",
     "MinerHour",
@@ -26,6 +31,7 @@ __all__ = [
     "MinerLatest",
     "MinerModel",
     "OperationLog",
+    "Rack",
     "RetentionHold",
     "RetiredDay",
     "Site",
@@ -35,4 +41,6 @@ __all__ = [
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",
+    "TicketComment",
+    "TicketPart",
 ]
