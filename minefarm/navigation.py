@@ -31,6 +31,10 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Dashboard", "dashboard", None, "admin:index"),
         ("Sites", "factory", "hosting.view_site", "admin:hosting_site_changelist"),
         ("Miners", "memory", "hosting.view_miner", "admin:hosting_miner_changelist"),
+        ("Tickets", "build", "hosting.view_maintenanceticket", "admin:hosting_maintenanceticket_changelist"),
+        ("Buildings", "warehouse", "hosting.view_building", "admin:hosting_building_changelist"),
+        ("Racks", "view_module", "hosting.view_rack", "admin:hosting_rack_changelist"),
+        ("Circuits", "electrical_services", "hosting.view_circuit", "admin:hosting_circuit_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (

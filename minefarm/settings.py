@@ -48,7 +48,6 @@ INSTALLED_APPS = [
     "events",
     "unfold",
     "unfold.contrib.filters",
-    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -68,7 +67,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "django_htmx",
-    "import_export",
     "csp",
 ]
 MIDDLEWARE = [
@@ -366,10 +364,6 @@ RETENTION_SWEEPS_DAYS = env.int("RETENTION_SWEEPS_DAYS", default=365)
 RETENTION_FIVE_MINUTES_DAYS = env.int("RETENTION_FIVE_MINUTES_DAYS", default=730)
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
-IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
-IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"
-IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"
-IMPORT_EXPORT_USE_TRANSACTIONS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 

@@ -1,3 +1,3 @@
-from hosting.admin import inventory, telemetry, upkeep
+from hosting.admin import inventory, places, telemetry, tickets, upkeep
 
-__all__ = ["inventory", "telemetry", "upkeep"]
+__all__ = ["inventory", "places", "telemetry", "tickets", "upkeep"]

@@ -8,7 +8,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.access import actor
 from accounts.models import User, UserStatus
@@ -32,10 +32,22 @@ class ClientForm(forms.Form):
     )
 
 
-class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """Actions of the miner list; the last two ask in a form first."""
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="For example sold, burnt, scrapped.",
+    )
 
-    actions = ("to_maintenance", "to_active", "reading_on", "reading_off", "move_to_site", "assign_to_client")
+
+class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Actions of the miner list; some ask in a form first."""
+
+    actions = (
+        *("to_maintenance", "to_active", "reading_on", "reading_off", "move_to_site", "assign_to_client"),
+        *("retire", "unretire"),
+    )
 
     @admin.action(description="Set to maintenance", permissions=["change"])
     def to_maintenance(self, request: HttpRequest, queryset: Miners) -> None:
@@ -93,6 +105,27 @@ class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in th
         moved = services.assign_miners(queryset, client=client, by=actor(request))
         self._tell(request, chosen, moved, f"with {client or 'nobody'} now", "so already")
         return None
+
+    @admin.action(description="Retire…", permissions=["change"])
+    def retire(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
+        form = self._form(ReasonForm, request)
+        if not form.is_valid():
+            title = "Retire machines: their history stays, their address and slot are free"
+            return self._ask(request, queryset, form, action="retire", title=title, verb="Retire")
+        chosen = queryset.count()
+        moved = services.retire_miners(queryset, reason=form.cleaned_data["reason"], by=actor(request))
+        self._tell(request, chosen, moved, "retired", "curtailed, or retired already")
+        return None
+
+    @admin.action(description="Back from retirement", permissions=["change"])
+    def unretire(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        try:
+            moved = services.unretire_miners(queryset, by=actor(request))
+        except services.AddressTaken as clash:
+            messages.error(request, str(clash))
+            return
+        self._tell(request, chosen, moved, "in service again, offline and not read yet", "not retired")
 
     def _form(self, form_class: type[forms.Form], request: HttpRequest) -> forms.Form:
         return form_class(request.POST if "apply" in request.POST else None)
