@@ -16,13 +16,15 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor, staff_required
 from hosting import summary
-from hosting.models import Miner, OperationLog, Site
+from hosting.models import MaintenanceTicket, Miner, OperationLog, Site
+from hosting.power import circuit_loads
 from hosting.states import MinerStatus
 from hosting.telemetry import series
 from hosting.telemetry.export import write_csv
 
 PAGE_SIZE = 50
 LOG_LINES = 20
+TICKETS_SHOWN = 10
 MAX_HOURS = 10 * 366 * 24
 CHART_RANGES = ((24, "24 h"), (168, "7 d"), (720, "30 d"), (2160, "90 d"), (8784, "1 y"))
 
@@ -83,19 +85,24 @@ def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, An
 @login_required
 def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = actor(request)
-    miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related("identity"), pk=pk)
+    joined = ("identity", "rack__building") if user.is_staff else ("identity",)
+    miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related(*joined), pk=pk)
     identity = getattr(miner, "identity", None)
     context = {
         "nav": "miners",
         "miner": {
             **summary.line(miner, timezone.now()),
             "purchase_date": miner.purchase_date,
+            "warranty_start": miner.warranty_start,
             "warranty_expiry": miner.warranty_expiry,
+            "retired_at": miner.retired_at,
+            "place": f"{miner.rack}, slot {miner.slot}" if user.is_staff and miner.rack else None,
             "firmware": identity.firmware if identity else None,
             "reported_model": identity.model if identity else None,
             "address": miner.address if user.is_staff else None,
         },
         "latest": getattr(miner, "latest", None),
+        "tickets": MaintenanceTicket.objects.for_user(user).filter(miner=miner)[:TICKETS_SHOWN],
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
         "chart_ranges": CHART_RANGES,
         "log": OperationLog.objects.for_user(user)
@@ -137,6 +144,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "chart_url": reverse("hosting:site_chart", args=[site.pk]),
         "chart_ranges": CHART_RANGES,
         "sweeps": sweeps,
+        "circuits": circuit_loads([site.pk]),
         "failures": sweeps[0].failed if sweeps else {},
         "sites": [],
     }

@@ -2,13 +2,19 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
+from hosting.api.places import BuildingView, CircuitView, RackView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
+from hosting.api.tickets import TicketView
 from hosting.api.views import MinerModelView, MinerView, SiteView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("sites", SiteView, basename="site")
 router.register("models", MinerModelView, basename="model")
 router.register("miners", MinerView, basename="miner")
+router.register("buildings", BuildingView, basename="building")
+router.register("racks", RackView, basename="rack")
+router.register("circuits", CircuitView, basename="circuit")
+router.register("tickets", TicketView, basename="ticket")
 
 urlpatterns = [
     *router.urls,
