@@ -1,7 +1,7 @@
 """Pages of places and repairs."""
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -28,7 +28,9 @@ def racks(request: HttpRequest) -> HttpResponse:
 def site_racks(request: HttpRequest, pk: int) -> HttpResponse:
     user = actor(request)
     sites = list(Site.objects.for_user(user).order_by("name"))
-    site = get_object_or_404(Site.objects.for_user(user), pk=pk)
+    site = next((site for site in sites if site.pk == pk), None)
+    if site is None:
+        raise Http404
     found = Rack.objects.filter(building__site=site)
     asked = request.GET.get("building", "")
     building = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else None
@@ -56,7 +58,7 @@ def site_racks(request: HttpRequest, pk: int) -> HttpResponse:
 @permission_required("maintenanceticket:view")
 def ticket_list(request: HttpRequest) -> HttpResponse:
     """A customer's own; staff those of their sites."""
-    tickets = MaintenanceTicket.objects.for_user(actor(request)).select_related("miner").only(*LISTED)
+    tickets = MaintenanceTicket.objects.for_user(actor(request)).only(*LISTED)
     shown = request.GET.get("show", "")
     if shown == "closed":
         tickets = tickets.filter(status=TicketStatus.CLOSED)
@@ -66,7 +68,7 @@ def ticket_list(request: HttpRequest) -> HttpResponse:
     return render(request, "hosting/tickets.html", {"nav": "tickets", "page_obj": page, "show": shown})
 
 
-LISTED = ("title", "status", "fault", "rma_number", "starts_at", "ends_at", "opened_at", "miner__serial_number")
+LISTED = ("title", "status", "fault", "rma_number", "starts_at", "ends_at", "opened_at", "serial_number", "miner_id")
 READ = (*LISTED, "rma_vendor", "closed_at")
 
 
@@ -74,12 +76,13 @@ READ = (*LISTED, "rma_vendor", "closed_at")
 @permission_required("maintenanceticket:view")
 def ticket_detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = actor(request)
-    tickets = MaintenanceTicket.objects.for_user(user).select_related("miner").only(*READ)
+    tickets = MaintenanceTicket.objects.for_user(user).only(*READ)
     ticket = get_object_or_404(tickets, pk=pk)
     comments = ticket.comments.defer("author") if not user.is_staff else ticket.comments.select_related("author")
     context = {
         "nav": "tickets",
         "ticket": ticket,
+        "machine_is_there": Miner.objects.for_user(user).filter(pk=ticket.miner_id).exists(),
         "comments": comments if user.is_staff else comments.filter(internal=False),
         "parts": ticket.parts.all(),
     }

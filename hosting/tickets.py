@@ -36,6 +36,7 @@ def open_ticket(
     ticket = MaintenanceTicket.objects.create(
         miner=miner,
         client_id=miner.client_id,
+        serial_number=miner.serial_number,
         title=title,
         fault=fault,
         starts_at=starts_at or timezone.now(),

@@ -293,6 +293,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "MinerStatusEnum": "hosting.states.MinerStatus",
+        "TicketStatusEnum": "hosting.states.TicketStatus",
+        "FaultEnum": "hosting.states.Fault",
         "EndpointStatusEnum": "events.models.EndpointStatus",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
     },

@@ -21,7 +21,7 @@ from hosting.models import MaintenanceTicket, Miner
 from hosting.states import Fault, TicketStatus
 from minefarm.lib.parameters import RowIdFilter
 
-OPEN = ("id", "miner_id", "miner__serial_number", "title", "status", "fault", "rma_number", "rma_vendor")
+OPEN = ("id", "miner_id", "serial_number", "title", "status", "fault", "rma_number", "rma_vendor")
 OPEN_TIMES = ("starts_at", "ends_at", "opened_at", "closed_at")
 STAFF = ("assigned_to__email", "opened_by__email", "took_out")
 TEXTS = 2000
@@ -125,7 +125,7 @@ class TicketView(ResourceView):
         return flat
 
     def row(self, flat: rows.Flat) -> dict[str, Any]:
-        row = {key.replace("miner__", ""): flat[key] for key in (*OPEN, *OPEN_TIMES)}
+        row = {key: flat[key] for key in (*OPEN, *OPEN_TIMES)}
         if actor(self.request).is_staff:
             row |= {key.removesuffix("__email"): flat[key] for key in STAFF}
         return row

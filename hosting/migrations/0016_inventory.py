@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
             name='MaintenanceTicket',
             fields=[
                 ('id', models.AutoField(primary_key=True, serialize=False)),
+                ('serial_number', models.TextField(editable=False, help_text='Of the machine, for a former owner who sees it no more.')),
                 ('title', models.TextField()),
                 ('status', models.TextField(choices=[('open', 'Open'), ('in_progress', 'In progress'), ('waiting_parts', 'Waiting for parts'), ('rma_sent', 'Sent to the vendor'), ('resolved', 'Resolved'), ('closed', 'Closed')], db_default='open', default='open')),
                 ('fault', models.TextField(choices=[('unknown', 'Not known yet'), ('farm', 'Farm'), ('client', 'Client'), ('vendor', 'Vendor')], db_default='unknown', default='unknown', help_text='Bills ask for it.', verbose_name='whose fault')),
@@ -195,7 +196,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='miner',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('rack__isnull', True), ('slot__isnull', True)), models.Q(('rack__isnull', False), ('slot__gte', 1)), _connector='OR'), name='hosting_miners_slot_of_a_rack', violation_error_message='A machine in a rack has a slot, and a slot belongs to a rack: give both.'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('rack__isnull', True), ('slot__isnull', True)), models.Q(('rack__isnull', False), ('slot__gte', 1), ('slot__isnull', False)), _connector='OR'), name='hosting_miners_slot_of_a_rack', violation_error_message='A machine in a rack has a slot, and a slot belongs to a rack: give both.'),
         ),
         migrations.AddConstraint(
             model_name='miner',

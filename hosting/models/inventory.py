@@ -214,7 +214,8 @@ class Miner(models.Model):
                 violation_error_message="Another machine stands in this slot.",
             ),
             models.CheckConstraint(
-                condition=Q(rack__isnull=True, slot__isnull=True) | Q(rack__isnull=False, slot__gte=1),
+                condition=Q(rack__isnull=True, slot__isnull=True)
+                | Q(rack__isnull=False, slot__isnull=False, slot__gte=1),
                 name="hosting_miners_slot_of_a_rack",
                 violation_error_message="A machine in a rack has a slot, and a slot belongs to a rack: give both.",
             ),

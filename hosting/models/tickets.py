@@ -38,6 +38,9 @@ class MaintenanceTicket(models.Model):
     client = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
+    serial_number = models.TextField(
+        editable=False, help_text="Of the machine, for a former owner who sees it no more."
+    )
     title = models.TextField()
     status = models.TextField(choices=TicketStatus, default=TicketStatus.OPEN, db_default=TicketStatus.OPEN)
     fault = models.TextField(
