@@ -31,7 +31,7 @@ STATUSES = {
     MinerStatus.CURTAILED: "C",
 }
 VIEWS = {"temperature": "Hottest chip", "hashrate": "Hashrate", "status": "Status"}
-CELL = '<td class="{}"><a id="slot-{}" href="{}{}/" title="{}" aria-label="{}">{}</a></td>'
+CELL = '<td class="{}"><a id="slot-{}" href="{}{}/" aria-label="{}">{}</a></td>'
 EMPTY = '<td class="rack-empty">{}<span class="visually-hidden"> is empty</span></td>'
 
 Row = tuple[int, int, int, str, str, Decimal | None, Decimal | None, Decimal | None, datetime | None]
@@ -100,7 +100,7 @@ def _cell(row: Row, by: str, fresh_since: datetime, pages: str) -> SafeString:
     heat = "temperature not known" if degrees is None else f"{degrees} °C"
     rate = "hashrate not known" if share is None else f"{share} % of nameplate"
     words = f"Slot {slot}: {serial}, {status}, {heat}, {rate}"
-    return format_html(CELL, tone, pk, pages, pk, words, words, text)
+    return format_html(CELL, tone, pk, pages, pk, words, text)
 
 
 def _look(by: str, status: str, degrees: int | None, share: int | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
 from events.sinks.endpoints import create_endpoint
-from hosting.models import MinerLatest, OperationLog
+from hosting.models import Building, Circuit, MaintenanceTicket, MinerLatest, OperationLog, Rack
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 
@@ -35,6 +35,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     Impersonation.objects.create(by_user=admin, as_user=client_a, reason="a look")
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
+    rack = Rack.objects.create(building=Building.objects.create(site=site, name="Hall"), name="R-01")
+    feed = Circuit.objects.create(site=site, name="PDU-1", capacity_kw=10)
+    ticket = MaintenanceTicket.objects.create(
+        miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
+    )
     return {
         "/miners/": miner_a.pk,
         "/sites/": site.pk,
@@ -45,6 +50,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/accounts/tokens/": token.pk,
         "/api/v1/miners/": miner_a.pk,
         "/api/v1/sites/": site.pk,
+        "/tickets/": ticket.pk,
+        "/api/v1/tickets/": ticket.pk,
+        "/api/v1/buildings/": rack.building_id,
+        "/api/v1/racks/": rack.pk,
+        "/api/v1/circuits/": feed.pk,
         "/api/v1/models/": miner_a.miner_model_id,
         "/api/v1/tokens/": token.pk,
         "/api/v1/endpoints/": endpoint.pk,

@@ -109,10 +109,10 @@ def test_six_thousand_machines_in_eight_queries_and_a_third_of_a_second(desk, ca
         page = desk.get(address)
     assert len(captured) == 8
     assert len(cells(page.text)) == 6000
-    took = []
+    used = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()  # other tests run beside this one; 0.17 s here, 0.22 s by the clock of an idle machine
         desk.get(address)
-        took.append(time.perf_counter() - started)
-    print(f"rack map of 6,000 machines: {min(took) * 1000:.0f} ms, {len(page.content) / 1e6:.2f} MB")
-    assert min(took) < 0.6  # 0.15 to 0.3 alone; another test may run beside it
+        used.append(time.process_time() - started)
+    assert min(used) < 0.3
+    assert len(page.content) < 1_000_000
