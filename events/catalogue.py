@@ -111,6 +111,13 @@ TICKET_EXAMPLE = {
     "ends_at": None,
 }
 
+SITE: dict[str, Schema] = {
+    "site_id": {"type": "integer", "description": "the site's id"},
+    "name": {"type": "string", "description": "the site's name"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was found out"},
+}
+SITE_EXAMPLE = {"site_id": 1, "name": "North", "at": "2026-11-23T04:21:00+00:00"}
+
 CATALOGUE: dict[str, EventType] = {
     event.name: event
     for event in (
@@ -140,6 +147,32 @@ CATALOGUE: dict[str, EventType] = {
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
         ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
+        EventType(
+            "site.agent_back",
+            "a site's agent that was silent reports again",
+            SITE
+            | {
+                "silent_since": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "when it was found to be silent",
+                }
+            },
+            SITE_EXAMPLE | {"silent_since": "2026-11-23T04:21:00+00:00", "at": "2026-11-23T05:02:31+00:00"},
+        ),
+        EventType(
+            "site.agent_silent",
+            "a site's agent has reported no minute for five minutes",
+            SITE
+            | {
+                "newest_minute": {
+                    "type": ["string", "null"],
+                    "format": "date-time",
+                    "description": "the last that it reported; null when there was none",
+                }
+            },
+            SITE_EXAMPLE | {"newest_minute": "2026-11-23T04:15:00+00:00"},
+        ),
         EventType(
             "webhook.disabled",
             "an endpoint is switched off: it is gone, or has failed for days",

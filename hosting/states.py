@@ -53,3 +53,11 @@ TICKET_MOVES: dict[TicketStatus, tuple[TicketStatus, ...]] = {
     TicketStatus.RESOLVED: _AT_WORK,
     TicketStatus.CLOSED: (*_AT_WORK, TicketStatus.RESOLVED),
 }
+
+
+class Collector(models.TextChoices):
+    """Who reads a site's machines each minute."""
+
+    FARM = "farm", "the farm's workers"
+    QUEUE = "queue", "workers on a queue of its own"
+    AGENT = "agent", "an agent at the site"

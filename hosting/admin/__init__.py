@@ -1,3 +1,3 @@
-from hosting.admin import inventory, places, telemetry, tickets, upkeep
+from hosting.admin import agents, inventory, places, telemetry, tickets, upkeep
 
-__all__ = ["inventory", "places", "telemetry", "tickets", "upkeep"]
+__all__ = ["agents", "inventory", "places", "telemetry", "tickets", "upkeep"]

@@ -1,6 +1,8 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from accounts.rls import outside_the_wall
+from hosting.api.agents import ReadingsView, TargetsView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
 from hosting.api.places import BuildingView, CircuitView, RackView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
@@ -16,6 +18,9 @@ router.register("racks", RackView, basename="rack")
 router.register("circuits", CircuitView, basename="circuit")
 router.register("tickets", TicketView, basename="ticket")
 
+# Whoever's session comes along: the token alone decides.
+by_agents = outside_the_wall("an agent acts for its site, not for a person")
+
 urlpatterns = [
     *router.urls,
     path("telemetry/", TelemetryView.as_view(), name="telemetry"),
@@ -24,5 +29,7 @@ urlpatterns = [
     path("miners/<int:pk>/chart/", MinerChartView.as_view(), name="miner-chart"),
     path("miners/<int:pk>/energy/", MinerEnergyView.as_view(), name="miner-energy"),
     path("sites/<int:pk>/chart/", SiteChartView.as_view(), name="site-chart"),
+    path("agent/targets/", by_agents(TargetsView.as_view()), name="agent-targets"),
+    path("agent/readings/", by_agents(ReadingsView.as_view()), name="agent-readings"),
     path("sites/<int:pk>/energy/", SiteEnergyView.as_view(), name="site-energy"),
 ]

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('hosting', '0008_energy_ledger'),
+        ('hosting', '0009_site_agents'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

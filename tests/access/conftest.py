@@ -114,6 +114,9 @@ def sign_in(request, things, settings):
         client = Client(headers=bearer(person, actor.token)) if actor.token else Client()
         if not actor.token:
             client.force_login(person)
+        if actor.state == "viewing":
+            viewed = request.getfixturevalue("client_a")
+            assert client.post(f"/view-as/{viewed.pk}/", {"reason": "the table of who may what"}).status_code == 302
         change_access(person, actor.state)
         return client
 

@@ -111,7 +111,9 @@ def test_six_thousand_machines_in_eight_queries_and_a_third_of_a_second(desk, ca
     assert len(cells(page.text)) == 6000
     used = []
     for _ in range(3):
-        started = time.process_time()  # other tests run beside this one; 0.17 s here, 0.22 s by the clock of an idle machine
+        started = (
+            time.process_time()
+        )  # other tests run beside this one; 0.17 s here, 0.22 s by the clock of an idle machine
         desk.get(address)
         used.append(time.process_time() - started)
     assert min(used) < 0.3
