@@ -101,8 +101,7 @@ def circuit_loads(site_ids: Iterable[int]) -> list[CircuitLoad]:
         CircuitLoad(
             *row[:5],
             *(int(number) for number in row[5:9]),
-            nameplate_kw=None if row[9] is None else row[9] / KILO,
-            measured_kw=None if row[10] is None else row[10] / KILO,
+            *(None if watts is None else watts / KILO for watts in row[9:]),
         )
         for row in rows
     ]

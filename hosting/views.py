@@ -61,11 +61,8 @@ def table_alone(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, Any]:
     """Context of the machine table: one page of lines, the filters, and the query string that keeps them."""
     now = timezone.now()
-    found = (
-        summary.search(miners.filter(retired_at__isnull=True), request.GET.dict())
-        .with_latest()
-        .order_by("serial_number")
-    )  # type: ignore[attr-defined]  # our QuerySet method
+    miners = summary.search(miners.filter(retired_at__isnull=True), request.GET.dict())
+    found = miners.with_latest().order_by("serial_number")  # type: ignore[attr-defined]  # our QuerySet method
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     page.object_list = [summary.line(miner, now) for miner in page.object_list]
     query = request.GET.copy()

@@ -26,9 +26,10 @@ class PlaceAdmin(FarmAdmin):
     """Choices are within the sites that the person reaches."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        choices = {"site": Site, "building": Building}
-        if db_field.name in choices:
-            kwargs["queryset"] = choices[db_field.name].objects.for_user(actor(request))
+        if db_field.name == "site":
+            kwargs["queryset"] = Site.objects.for_user(actor(request))
+        if db_field.name == "building":
+            kwargs["queryset"] = Building.objects.for_user(actor(request)).select_related("site")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 

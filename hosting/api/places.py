@@ -1,5 +1,6 @@
 """Doors to buildings, racks and circuits (staff)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -107,7 +108,7 @@ class RackWriteSerializer(WriteSerializer):
     def write(self, row: Any, changes: Any) -> Any:
         plain = dict(changes)
         circuits = plain.pop("circuits", None)
-        written = super().write(row, plain)
+        written: Any = super().write(row, plain)
         if circuits is not None:
             written.circuits.set(circuits)
         return written
@@ -148,7 +149,7 @@ class BuildingView(ResourceView):
         return Building.objects.for_user(actor(self.request))
 
     def values(self, queryset: QuerySet[Building]) -> QuerySet[Building, rows.Flat]:
-        flat: QuerySet[Building, rows.Flat] = queryset.values("id", "name", "site_id")
+        flat: QuerySet[Building, Any] = queryset.values("id", "name", "site_id")
         return flat
 
     def row(self, flat: rows.Flat) -> Sent:
@@ -165,9 +166,7 @@ class RackView(ResourceView):
         return Rack.objects.for_user(actor(self.request))
 
     def values(self, queryset: QuerySet[Rack]) -> QuerySet[Rack, rows.Flat]:
-        flat: QuerySet[Rack, rows.Flat] = queryset.values(
-            "id", "name", "building_id", "slots", "slots_per_shelf"
-        ).annotate(
+        flat: QuerySet[Rack, Any] = queryset.values("id", "name", "building_id", "slots", "slots_per_shelf").annotate(
             site_id=F("building__site_id"),
             machines=Count("miners", distinct=True),
             feeds=ArrayAgg("circuits", distinct=True),
@@ -191,7 +190,7 @@ class CircuitView(ResourceView):
         return Circuit.objects.for_user(actor(self.request))
 
     def values(self, queryset: QuerySet[Circuit]) -> QuerySet[Circuit, rows.Flat]:
-        flat: QuerySet[Circuit, rows.Flat] = queryset.values("id", "site_id")
+        flat: QuerySet[Circuit, Any] = queryset.values("id", "site_id")
         return flat
 
     def loads(self, site_ids: set[int]) -> dict[int, CircuitLoad]:
@@ -200,7 +199,7 @@ class CircuitView(ResourceView):
     def row(self, flat: rows.Flat) -> Sent:
         return self.sent(self.loads({flat["site_id"]})[flat["id"]])
 
-    def page_of_rows(self, flats: list[rows.Flat]) -> list[Sent]:
+    def page_of_rows(self, flats: Sequence[rows.Flat]) -> Sequence[Sent]:
         loads = self.loads({flat["site_id"] for flat in flats})
         return [self.sent(loads[flat["id"]]) for flat in flats]
 

@@ -143,7 +143,7 @@ class Rack(models.Model):
         return f"{self.building.name} / {self.name}"
 
     def clean(self) -> None:
-        if self.pk is None or self.building_id is None:
+        if self._state.adding or not self.building_id:
             return
         if (highest := self.miners.aggregate(slot=models.Max("slot"))["slot"]) and highest > self.slots:
             raise ValidationError({"slots": f"A machine stands in slot {highest}: move it first."})
