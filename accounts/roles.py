@@ -56,6 +56,10 @@ TABLE: dict[str, str] = {
     "ticketpart:add": "oau",
     "ticketpart:change": "oau",
     "ticketpart:delete": "oau",
+    "minercredential:view": "oa",
+    "minercredential:add": "oa",
+    "minercredential:change": "oa",
+    "minercredential:delete": "oa",
     # what is measured and done
     "telemetry:view": "oaucg",
     "telemetry:export": "oauc",

@@ -36,6 +36,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Racks", "view_module", "hosting.view_rack", "admin:hosting_rack_changelist"),
         ("Circuits", "electrical_services", "hosting.view_circuit", "admin:hosting_circuit_changelist"),
         ("Site tokens", "router", "hosting.view_sitetoken", "admin:hosting_sitetoken_changelist"),
+        ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (

@@ -1,3 +1,3 @@
-from hosting.admin import agents, inventory, places, telemetry, tickets, upkeep
+from hosting.admin import agents, credentials, inventory, places, telemetry, tickets, upkeep
 
-__all__ = ["agents", "inventory", "places", "telemetry", "tickets", "upkeep"]
+__all__ = ["agents", "credentials", "inventory", "places", "telemetry", "tickets", "upkeep"]

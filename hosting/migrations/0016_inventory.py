@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('hosting', '0009_site_agents'),
+        ('hosting', '0012_miner_credentials'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

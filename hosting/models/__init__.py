@@ -1,4 +1,5 @@
 from hosting.models.agents import SiteAgent, SiteToken
+from hosting.models.credentials import MinerCredential
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -26,6 +27,7 @@ __all__ = [
     "EnergySource",
     "MaintenanceTicket",
     "Miner",
+    "MinerCredential",
     "MinerDay",
     "MinerHour",
     "MinerIdentity",
