@@ -94,6 +94,24 @@ MINER_EXAMPLE = {
 }
 COMMANDED: dict[str, Schema] = {name: MINER[name] for name in ("miner_id", "serial_number", "site_id")}
 COMMANDED_EXAMPLE = {name: MINER_EXAMPLE[name] for name in COMMANDED}
+TICKET: dict[str, Schema] = {
+    "ticket_id": {"type": "integer", "description": "the ticket"},
+    "miner_id": {"type": "integer", "description": "the machine"},
+    "title": {"type": "string", "description": "what is wrong, for people"},
+    "status": {"type": "string", "description": "`open` or `closed`"},
+    "fault": {"type": "string", "description": "`unknown`, `farm`, `client` or `vendor`"},
+    "starts_at": {"type": "string", "format": "date-time", "description": "from when on the machine did not work"},
+    "ends_at": {"type": ["string", "null"], "format": "date-time", "description": "until when; null while it lasts"},
+}
+TICKET_EXAMPLE = {
+    "ticket_id": 12,
+    "miner_id": 17,
+    "title": "Board 2 is missing",
+    "status": "open",
+    "fault": "vendor",
+    "starts_at": "2026-11-23T04:21:00+00:00",
+    "ends_at": None,
+}
 
 ALERT: dict[str, Schema] = {
     "alert_id": {"type": "integer", "description": "the alert"},
@@ -191,6 +209,10 @@ CATALOGUE: dict[str, EventType] = {
             MINER | {"error": {"type": ["string", "null"], "description": "null"}},
             MINER_EXAMPLE | {"error": None},
         ),
+        EventType(
+            "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
+        ),
+        EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
         EventType(
             "site.agent_back",
             "a site's agent that was silent reports again",

@@ -27,7 +27,6 @@ Network = IPv4Network | IPv6Network
 MAX_NETWORKS = 256
 LARGEST = {4: 20, 6: 116}  # prefix of the largest network that a site may list: 4,096 addresses
 LOOPBACKS = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-THIS_HOST = IPv4Network("127.0.0.0/24")  # where servers listen; the rest of 127/8 is free for simulators
 # Never, whatever the lists say. Forms of IPv6 that carry an IPv4 address lead around every list.
 NEVER = (
     (IPv4Network("0.0.0.0/8"), "means this host"),
@@ -173,8 +172,6 @@ def _refuse_never(address: Address, port: int | None) -> None:
 def _refuse_loopback(address: Address, port: int | None) -> None:
     """Simulated machines live on loopback networks that are named in MINEFARM_POLL_CIDRS; production accepts none."""
     networks = [network for network in settings.POLL_CIDRS if network.is_loopback]
-    if address in THIS_HOST:  # named by itself: a wider network does not mean this host's servers
-        networks = [network for network in networks if _contains(THIS_HOST, network)]
     if not _inside(address, networks):
         raise AddressRefused(
             f"{address} is this host's own loopback; no machine is there. For a simulated one, outside of production, start"

@@ -29,12 +29,12 @@ class NotAClient(Exception):
     """Machines belong to customers; a member of staff or a guest cannot own one."""
 
 
-def start_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User) -> int:
+def start_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User | None) -> int:
     """Take active and offline machines out of the collector's and the plans' hands."""
     return _move_status(miners, MinerStatus.MAINTENANCE, operation="maintenance", details=reason, by=by)
 
 
-def end_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User) -> int:
+def end_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User | None) -> int:
     """Put machines in maintenance back to active; the collector moves those that do not answer to offline."""
     return _move_status(miners, MinerStatus.ACTIVE, operation="activate", details=reason, by=by)
 
@@ -52,7 +52,7 @@ def stop_reading(miners: "QuerySet[Miner]", *, by: User) -> int:
 
 
 def move_miners(miners: "QuerySet[Miner]", *, to: Site, by: User) -> int:
-    """Move machines to another site with their addresses; raises AddressTaken, or AddressOutside."""
+    """Move machines to another site with their addresses, out of their racks; raises AddressTaken, or AddressOutside."""
     rules = rules_of(to)
     held = miners.order_by().exclude(site=to).filter(cgminer_ip__isnull=False)
     for serial, host, port in held.values_list("serial_number", "cgminer_ip", "cgminer_port"):
@@ -62,7 +62,7 @@ def move_miners(miners: "QuerySet[Miner]", *, to: Site, by: User) -> int:
         return _change(
             miners,
             only=Q(site__isnull=True) | ~Q(site=to),
-            values={"site": to},
+            values={"site": to, "rack": None, "slot": None},
             operation="move",
             details=f"to {to.name}",
             by=by,
@@ -82,7 +82,43 @@ def assign_miners(miners: "QuerySet[Miner]", *, client: User | None, by: User) -
     return _change(miners, only=only, values={"client": client}, operation="assign", details=details, by=by)
 
 
-def log_changes(details_by_miner: Mapping[int, str], *, by: User) -> None:
+def retire_miners(miners: "QuerySet[Miner]", *, reason: str = "", by: User | None) -> int:
+    """Take machines out of the farm for good: their history stays, their address and slot are free for another one.
+
+    Curtailed machines are left alone: the plan that holds them must let go first.
+    """
+    at_rest = {"cgminer_enabled": False, "rack": None, "slot": None, "status": MinerStatus.OFFLINE}
+    return _change(
+        miners,
+        only=~Q(status=MinerStatus.CURTAILED),
+        values={"retired_at": timezone.now(), "retired_reason": reason or None, **at_rest},
+        operation="retire",
+        details=reason,
+        by=by,
+    )
+
+
+def unretire_miners(miners: "QuerySet[Miner]", *, by: User | None) -> int:
+    """Take retired machines back, offline and not read yet; raises AddressTaken when another one has the address now."""
+    try:
+        return _change(
+            miners,
+            only=Q(),
+            values={"retired_at": None, "retired_reason": None},
+            operation="unretire",
+            details="",
+            by=by,
+            retired=True,
+        )
+    except IntegrityError as error:
+        if "hosting_miners_address_unique" not in str(error):
+            raise
+        raise AddressTaken(
+            "Another machine of the site has the address of one of these by now: clear or change that address first."
+        ) from error
+
+
+def log_changes(details_by_miner: Mapping[int, str], *, by: User | None) -> None:
     """One `changed` line per machine that was edited in a form or by an import."""
     OperationLog.objects.bulk_create(
         OperationLog(miner_id=miner_id, operation="changed", details=details, performed_by=by)
@@ -99,19 +135,33 @@ def recount_sites(site_ids: Iterable[int | None]) -> None:
 
 
 def _machines(only: Q) -> Coalesce:
-    counted = Miner.objects.filter(only, site=OuterRef("pk")).order_by().values("site").annotate(number=Count("pk"))
+    counted = (
+        Miner.objects.in_service()
+        .filter(only, site=OuterRef("pk"))
+        .order_by()
+        .values("site")
+        .annotate(number=Count("pk"))
+    )
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
 
 
-def _move_status(miners: "QuerySet[Miner]", to: MinerStatus, *, operation: str, details: str, by: User) -> int:
+def _move_status(miners: "QuerySet[Miner]", to: MinerStatus, *, operation: str, details: str, by: User | None) -> int:
     legal = Q(status__in=PEOPLES_MOVES[to])
     return _change(miners, only=legal, values={"status": to}, operation=operation, details=details, by=by)
 
 
 @transaction.atomic
 def _change(
-    miners: "QuerySet[Miner]", *, only: Q, values: dict[str, Any], operation: str, details: str, by: User
+    miners: "QuerySet[Miner]",
+    *,
+    only: Q,
+    values: dict[str, Any],
+    operation: str,
+    details: str,
+    by: User | None,
+    retired: bool = False,
 ) -> int:
+    only &= Q(retired_at__isnull=not retired)
     wanted = Miner.objects.filter(only, pk__in=miners.order_by().values("pk"))
     # Rows are locked in one order: a sweep and two people changing the same machines wait, and never deadlock.
     found = list(wanted.order_by("pk").select_for_update(no_key=True).values_list("pk", "site_id"))
@@ -131,7 +181,7 @@ def _change(
 def _clash(miners: "QuerySet[Miner]", to: Site) -> str:
     moving = miners.order_by().values("pk")
     twin = Miner.objects.filter(cgminer_ip=OuterRef("cgminer_ip"), cgminer_port=OuterRef("cgminer_port"))
-    twin = twin.filter(Q(site=to) | Q(pk__in=moving)).exclude(pk=OuterRef("pk"))
+    twin = twin.filter(Q(site=to) | Q(pk__in=moving), retired_at__isnull=True).exclude(pk=OuterRef("pk"))
     found = Miner.objects.filter(Exists(twin), pk__in=moving).order_by(F("serial_number"))
     named = ", ".join(f"{miner.serial_number} ({miner.address})" for miner in found[:3])
     return f"{to.name} has another machine at the address of {named or 'one of them'}: change the address first."

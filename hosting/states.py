@@ -46,6 +46,41 @@ COMMAND_MOVES = {
 }
 
 
+class TicketStatus(models.TextChoices):
+    OPEN = "open"
+    IN_PROGRESS = "in_progress", "In progress"
+    WAITING_PARTS = "waiting_parts", "Waiting for parts"
+    RMA_SENT = "rma_sent", "Sent to the vendor"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class Fault(models.TextChoices):
+    """Whose fault a machine's silence is; minutes that are not the farm's are excused when uptime is billed."""
+
+    UNKNOWN = "unknown", "Not known yet"
+    FARM = "farm"
+    CLIENT = "client"
+    VENDOR = "vendor"
+
+
+_AT_WORK = (TicketStatus.OPEN, TicketStatus.IN_PROGRESS, TicketStatus.WAITING_PARTS, TicketStatus.RMA_SENT)
+
+# A ticket's move to a status, and from which it is legal. What is closed stays closed: open another one.
+TICKET_MOVES: dict[TicketStatus, tuple[TicketStatus, ...]] = {
+    TicketStatus.IN_PROGRESS: (
+        TicketStatus.OPEN,
+        TicketStatus.WAITING_PARTS,
+        TicketStatus.RMA_SENT,
+        TicketStatus.RESOLVED,
+    ),
+    TicketStatus.WAITING_PARTS: (TicketStatus.OPEN, TicketStatus.IN_PROGRESS, TicketStatus.RMA_SENT),
+    TicketStatus.RMA_SENT: (TicketStatus.OPEN, TicketStatus.IN_PROGRESS, TicketStatus.WAITING_PARTS),
+    TicketStatus.RESOLVED: _AT_WORK,
+    TicketStatus.CLOSED: (*_AT_WORK, TicketStatus.RESOLVED),
+}
+
+
 class Collector(models.TextChoices):
     """Who reads a site's machines each minute."""
 

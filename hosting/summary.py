@@ -32,8 +32,9 @@ class Summary(TypedDict):
 
 
 def summarise(miners: "QuerySet[Miner]") -> Summary:
+    """Sums over the machines in service."""
     fresh = Q(latest__seen_at__gt=timezone.now() - FRESH_FOR)
-    found: dict[str, Any] = miners.aggregate(
+    found: dict[str, Any] = miners.filter(retired_at__isnull=True).aggregate(
         miners=Count("pk"),
         **{status.value: Count("pk", filter=Q(status=status)) for status in MinerStatus},
         hashrate_ths=Sum("latest__hashrate_ths", filter=fresh),
@@ -144,10 +145,10 @@ class SiteLine(TypedDict):
 def site_lines(sites: "QuerySet[Site]") -> list[SiteLine]:
     """Every site with its sums and its last sweep, in two queries."""
     sweeps = newest_sweeps()
-    fresh = Q(miners__latest__seen_at__gt=timezone.now() - FRESH_FOR)
+    fresh = Q(miners__latest__seen_at__gt=timezone.now() - FRESH_FOR, miners__retired_at__isnull=True)
     rows = sites.values("pk", "name", "location", "capacity_mw").annotate(
-        total=Count("miners"),
-        active=Count("miners", filter=Q(miners__status=MinerStatus.ACTIVE)),
+        total=Count("miners", filter=Q(miners__retired_at__isnull=True)),
+        active=Count("miners", filter=Q(miners__status=MinerStatus.ACTIVE, miners__retired_at__isnull=True)),
         hashrate_ths=Sum("miners__latest__hashrate_ths", filter=fresh),
         power_w=Sum("miners__latest__power_w", filter=fresh),
     )

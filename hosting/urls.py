@@ -1,6 +1,6 @@
 from django.urls import path
 
-from hosting import views
+from hosting import rack_views, views
 from hosting.alerts import pages as alert_pages
 from hosting.fleet import pages as fleet_pages
 
@@ -17,6 +17,10 @@ urlpatterns = [
     path("fleet/views/<int:pk>/delete/", fleet_pages.drop_view, name="drop_view"),
     path("alerts/", alert_pages.alert_list, name="alerts"),
     path("alerts/<int:pk>/acknowledge/", alert_pages.acknowledge, name="acknowledge"),
+    path("fleet/racks/", rack_views.racks, name="racks"),
+    path("tickets/", rack_views.ticket_list, name="tickets"),
+    path("tickets/<int:pk>/", rack_views.ticket_detail, name="ticket"),
+    path("sites/<int:pk>/racks/", rack_views.site_racks, name="site_racks"),
     path("sites/", views.site_list, name="sites"),
     path("sites/<int:pk>/", views.site_detail, name="site"),
     path("sites/<int:pk>/chart.json", views.site_chart, name="site_chart"),

@@ -20,7 +20,8 @@ from events.models import OutboxEvent
 from hosting import summary
 from hosting.alerts.kinds import AlertState
 from hosting.edge.silence import agent_hint
-from hosting.models import Alert, Miner, OperationLog, Site
+from hosting.models import Alert, MaintenanceTicket, Miner, OperationLog, Site
+from hosting.power import circuit_loads
 from hosting.states import Collector, MinerStatus
 from hosting.telemetry import series
 from hosting.telemetry.export import write_csv
@@ -28,6 +29,7 @@ from hosting.telemetry.export import write_csv
 PAGE_SIZE = 50
 LOG_LINES = 20
 PAST_ALERTS, PAST_EVENTS = 10, 10
+TICKETS_SHOWN = 10
 MAX_HOURS = 10 * 366 * 24
 CHART_RANGES = ((24, "24 h"), (168, "7 d"), (720, "30 d"), (2160, "90 d"), (8784, "1 y"))
 
@@ -63,7 +65,8 @@ def table_alone(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, Any]:
     """Context of the machine table: one page of lines, the filters, and the query string that keeps them."""
     now = timezone.now()
-    found = summary.search(miners, request.GET.dict()).with_latest().order_by("serial_number")  # type: ignore[attr-defined]  # our QuerySet method
+    miners = summary.search(miners.filter(retired_at__isnull=True), request.GET.dict())
+    found = miners.with_latest().order_by("serial_number")  # type: ignore[attr-defined]  # our QuerySet method
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     page.object_list = [summary.line(miner, now) for miner in page.object_list]
     query = request.GET.copy()
@@ -84,14 +87,18 @@ def miner_table(request: HttpRequest, miners: "QuerySet[Miner]") -> dict[str, An
 @login_required
 def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
     user = actor(request)
-    miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related("identity"), pk=pk)
+    joined = ("identity", "rack__building") if user.is_staff else ("identity",)
+    miner = get_object_or_404(Miner.objects.for_user(user).with_latest().select_related(*joined), pk=pk)
     identity = getattr(miner, "identity", None)
     context = {
         "nav": "miners",
         "miner": {
             **summary.line(miner, timezone.now()),
             "purchase_date": miner.purchase_date,
+            "warranty_start": miner.warranty_start,
             "warranty_expiry": miner.warranty_expiry,
+            "retired_at": miner.retired_at,
+            "place": f"{miner.rack}, slot {miner.slot}" if user.is_staff and miner.rack else None,
             "firmware": identity.firmware if identity else None,
             "reported_model": identity.model if identity else None,
             "address": miner.address if user.is_staff else None,
@@ -100,6 +107,7 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "boards": getattr(getattr(miner, "latest", None), "boards", None) or [],
         "alerts": alerts_of(miner, user),
         "events": events_about(miner, user),
+        "tickets": MaintenanceTicket.objects.for_user(user).filter(miner=miner)[:TICKETS_SHOWN],
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
         "chart_ranges": CHART_RANGES,
         "log": OperationLog.objects.for_user(user)
@@ -158,6 +166,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "chart_url": reverse("hosting:site_chart", args=[site.pk]),
         "chart_ranges": CHART_RANGES,
         "sweeps": sweeps,
+        "circuits": circuit_loads([site.pk]),
         "agent": agent_hint(site, timezone.now()) if user.is_staff and site.collector == Collector.AGENT else None,
         "failures": sweeps[0].failed if sweeps else {},
         "sites": [],

@@ -5,6 +5,7 @@ docs/reference/settings.md lists the variables.
 """
 
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,6 @@ INSTALLED_APPS = [
     "events",
     "unfold",
     "unfold.contrib.filters",
-    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -69,7 +69,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "django_htmx",
-    "import_export",
     "csp",
 ]
 MIDDLEWARE = [
@@ -298,6 +297,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "MinerStatusEnum": "hosting.states.MinerStatus",
         "CommandStatusEnum": "hosting.states.CommandStatus",
+        "TicketStatusEnum": "hosting.states.TicketStatus",
+        "FaultEnum": "hosting.states.Fault",
         "EndpointStatusEnum": "events.models.EndpointStatus",
         "AlertKindEnum": "hosting.alerts.kinds.AlertKind",
         "EndpointKindEnum": "events.models.EndpointKind",
@@ -360,9 +361,10 @@ TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", defau
 
 # --- where machines may be (hosting/addresses.py) ----------------------------------------------------------------------
 PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
-# Outside of production simulated machines live on the loopback network, and on any port.
+# Outside of production simulated machines live on loopback networks, and on any port; servers live on 127.0.
+SIMULATED_NETWORKS = [str(part) for part in ip_network("127.0.0.0/8").address_exclude(ip_network("127.0.0.0/16"))]
 POLL_CIDRS = poll_cidrs(
-    env.list("MINEFARM_POLL_CIDRS", default=PRIVATE_NETWORKS + ([] if PRODUCTION else ["127.0.0.0/8"])),
+    env.list("MINEFARM_POLL_CIDRS", default=PRIVATE_NETWORKS + ([] if PRODUCTION else SIMULATED_NETWORKS)),
     production=PRODUCTION,
 )
 POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRODUCTION else ["1024-65535"]))
@@ -388,10 +390,6 @@ RETENTION_SWEEPS_DAYS = env.int("RETENTION_SWEEPS_DAYS", default=365)
 RETENTION_FIVE_MINUTES_DAYS = env.int("RETENTION_FIVE_MINUTES_DAYS", default=730)
 
 # --- files and spreadsheets -------------------------------------------------------------------------------------------
-IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
-IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"
-IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"
-IMPORT_EXPORT_USE_TRANSACTIONS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 

@@ -1,3 +1,25 @@
-from hosting.admin import agents, alerts, commands, credentials, discovery, inventory, telemetry, upkeep
+from hosting.admin import (
+    agents,
+    alerts,
+    commands,
+    credentials,
+    discovery,
+    inventory,
+    places,
+    telemetry,
+    tickets,
+    upkeep,
+)
 
-__all__ = ["agents", "alerts", "commands", "credentials", "discovery", "inventory", "telemetry", "upkeep"]
+__all__ = [
+    "agents",
+    "alerts",
+    "commands",
+    "credentials",
+    "discovery",
+    "inventory",
+    "places",
+    "telemetry",
+    "tickets",
+    "upkeep",
+]

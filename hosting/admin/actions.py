@@ -49,18 +49,22 @@ class OrderForm(forms.Form):
     key = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
 
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="For example sold, burnt, scrapped.",
+    )
+
+
 class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """Actions of the miner list; the last two ask in a form first."""
+    """Actions of the miner list; some ask in a form first."""
 
     actions = (
         "give_order",
-        "to_maintenance",
-        "to_active",
-        "reading_on",
-        "reading_off",
-        "move_to_site",
-        "assign_to_client",
-        "accept_identity",
+        *("to_maintenance", "to_active", "reading_on", "reading_off", "move_to_site", "assign_to_client"),
+        *("accept_identity", "retire", "unretire"),
     )
 
     @admin.action(description="Set to maintenance", permissions=["change"])
@@ -150,6 +154,27 @@ class MinerActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in th
         chosen = queryset.count()
         accepted = accept(queryset, by=actor(request))
         self._tell(request, chosen, accepted, "known by what answers at the address", "no other machine answered there")
+
+    @admin.action(description="Retire…", permissions=["change"])
+    def retire(self, request: HttpRequest, queryset: Miners) -> HttpResponse | None:
+        form = self._form(ReasonForm, request)
+        if not form.is_valid():
+            title = "Retire machines: their history stays, their address and slot are free"
+            return self._ask(request, queryset, form, action="retire", title=title, verb="Retire")
+        chosen = queryset.count()
+        moved = services.retire_miners(queryset, reason=form.cleaned_data["reason"], by=actor(request))
+        self._tell(request, chosen, moved, "retired", "curtailed, or retired already")
+        return None
+
+    @admin.action(description="Back from retirement", permissions=["change"])
+    def unretire(self, request: HttpRequest, queryset: Miners) -> None:
+        chosen = queryset.count()
+        try:
+            moved = services.unretire_miners(queryset, by=actor(request))
+        except services.AddressTaken as clash:
+            messages.error(request, str(clash))
+            return
+        self._tell(request, chosen, moved, "in service again, offline and not read yet", "not retired")
 
     def _form(
         self, form_class: type[forms.Form], request: HttpRequest, initial: dict[str, Any] | None = None

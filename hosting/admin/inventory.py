@@ -22,11 +22,12 @@ from accounts.access import actor
 from hosting import services
 from hosting.admin.actions import MinerActions
 from hosting.admin.discovery import ScanAction
-from hosting.admin.filters import SiteFilter
+from hosting.admin.filters import RackFilter, ServiceFilter, SiteFilter, WarrantyFilter
 from hosting.admin.imports import MinerImportAdmin
+from hosting.admin.places import warn_of_load
 from hosting.admin.upkeep import ElectricityPriceInline
 from hosting.edge.silence import agent_hint
-from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
+from hosting.models import Miner, MinerLatest, MinerModel, Rack, Site, TelemetrySweep
 from hosting.states import Collector, MinerStatus
 from hosting.summary import FRESH_FOR, last_sweeps
 from minefarm.lib.records import UNKNOWN, FarmAdmin, age_with_moment, column
@@ -38,6 +39,7 @@ STATUS_LABELS = {
     MinerStatus.CURTAILED: "info",
 }
 SWEEPS_SHOWN = 15
+WARRANTY = ("warranty_start", "warranty_expiry", "warranty_vendor", "warranty_order")
 
 
 @admin.register(Site)
@@ -153,6 +155,9 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
         ("miner_model", RelatedDropdownFilter),
         ManufacturerFilter,
         ("client", RelatedDropdownFilter),
+        ("rack", RackFilter),
+        WarrantyFilter,
+        ServiceFilter,
         ("cgminer_enabled", BooleanRadioFilter),
     )
     list_filter_submit = True
@@ -160,16 +165,18 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
     search_fields = ("serial_number", "cgminer_ip", "client__email")
     search_help_text = "Serial, IP or the client's e-mail"
     ordering = ("serial_number",)
-    readonly_fields = ("status", "latest_reading", "created_at", "updated_at")
+    readonly_fields = ("status", "retired", "latest_reading", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("serial_number", "miner_model", "nameplate_ths", "site", "client", "status")}),
+        (None, {"fields": ("serial_number", "miner_model", "nameplate_ths", "site", "client", "status", "retired")}),
+        ("Place", {"fields": ("rack", "slot")}),
         ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled", "latest_reading")}),
-        ("Purchase", {"fields": ("purchase_date", "warranty_expiry", "created_at", "updated_at")}),
+        ("Purchase", {"fields": ("purchase_date", *WARRANTY, "created_at", "updated_at")}),
     )
     add_fieldsets = (
         (None, {"fields": ("serial_number", "miner_model", "site", "client")}),
+        ("Place", {"fields": ("rack", "slot")}),
         ("Reading", {"fields": ("cgminer_ip", "cgminer_port", "cgminer_enabled")}),
-        ("Purchase", {"fields": ("purchase_date", "warranty_expiry")}),
+        ("Purchase", {"fields": ("purchase_date", *WARRANTY)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Miner]":
@@ -182,6 +189,8 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
         """People limited to sites put machines into those, and into no other."""
         if db_field.name == "site":
             kwargs["queryset"] = Site.objects.for_user(actor(request))
+        if db_field.name == "rack":
+            kwargs["queryset"] = Rack.objects.for_user(actor(request)).select_related("building")
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None and db_field.name == "site":
             field.required = actor(request).site_ids is not None
@@ -213,6 +222,13 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
         latest = getattr(miner, "latest", None)
         return age_with_moment(latest.seen_at if latest else None, timezone.now())
 
+    @column("retired")
+    def retired(self, miner: Miner) -> str:
+        if miner.retired_at is None:
+            return "no"
+        reason = f": {miner.retired_reason}" if miner.retired_reason else ""
+        return f"{miner.retired_at:%Y-%m-%d}{reason}"
+
     @column("latest reading")
     def latest_reading(self, miner: Miner) -> str:
         latest = getattr(miner, "latest", None)
@@ -231,6 +247,8 @@ class MinerAdmin(FarmAdmin, MinerActions, MinerImportAdmin):
             else:
                 obj.save()
             services.recount_sites([before, obj.site_id])
+        if obj.rack_id is not None and {"rack", "miner_model"} & set(form.changed_data):
+            warn_of_load(request, [obj.site_id])
 
     def delete_model(self, request: HttpRequest, obj: Miner) -> None:
         super().delete_model(request, obj)

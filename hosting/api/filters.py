@@ -1,5 +1,8 @@
+from datetime import date
+
 import django_filters
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from hosting import summary
 from hosting.models import Miner
@@ -15,6 +18,14 @@ class MinerFilter(django_filters.FilterSet):
     serial = django_filters.CharFilter(
         field_name="serial_number", lookup_expr="icontains", label="Part of the serial number."
     )
+    rack = RowIdFilter(field_name="rack_id", label="Id of the rack; staff only.")
+    warranty_until = django_filters.DateFilter(method="warranty_ends", label="Warranty ends from today up to this day.")
+    retired = django_filters.BooleanFilter(
+        field_name="retired_at",
+        lookup_expr="isnull",
+        exclude=True,
+        label="true: retired machines instead of those in service.",
+    )
     q = django_filters.CharFilter(method="search", label="Part of the serial number, the model's or the site's name.")
 
     class Meta:
@@ -24,8 +35,13 @@ class MinerFilter(django_filters.FilterSet):
     def search(self, miners: QuerySet[Miner], _name: str, text: str) -> QuerySet[Miner]:
         return summary.search(miners, {"q": text})
 
+    def warranty_ends(self, miners: QuerySet[Miner], _name: str, day: date) -> QuerySet[Miner]:
+        return miners.filter(warranty_expiry__range=(timezone.now().date(), day))
+
     def filter_queryset(self, queryset: QuerySet[Miner]) -> QuerySet[Miner]:
-        if self.form.cleaned_data.get("client") and not self.request.user.is_staff:
-            self.form.cleaned_data["client"] = None  # a customer's list is their own already
+        if not self.request.user.is_staff:
+            self.form.cleaned_data |= {"client": None, "rack": None}  # a customer's list is their own already
+        if self.form.cleaned_data.get("retired") is None:
+            self.form.cleaned_data["retired"] = False
         filtered: QuerySet[Miner] = super().filter_queryset(queryset)
         return filtered

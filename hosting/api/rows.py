@@ -30,8 +30,14 @@ LATEST = (
 LATEST_DECIMALS = ("hashrate_ths", "hashrate_avg_ths", "power_w", "temperature_c")
 # From column of the joined query to key of the row, made once: the loop over 100 rows is the list's whole cost.
 LATEST_KEYS = tuple((key, f"{key}_number" if key in LATEST_DECIMALS else f"latest__{key}") for key in LATEST)
-MINER_OPEN = ("id", "serial_number", "status", "purchase_date", "warranty_expiry", "created_at", "updated_at")
-MINER_STAFF = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
+MINER_OPEN = (
+    *("id", "serial_number", "status", "purchase_date", "warranty_start", "warranty_expiry", "retired_at"),
+    *("created_at", "updated_at"),
+)
+MINER_STAFF = (
+    *("cgminer_ip", "cgminer_port", "cgminer_enabled", "rack_id", "slot"),
+    *("warranty_vendor", "warranty_order", "retired_reason"),
+)
 MINER_OWNER = ("client_id", "client__email")
 MINER_JOINED = (
     *("miner_model_id", "miner_model__name", "miner_model__manufacturer", "site_id", "site__name"),

@@ -13,7 +13,8 @@ from rest_framework import serializers
 from accounts.access import actor
 from accounts.models import User
 from accounts.roles import Role
-from hosting.models import Miner, MinerModel, Site
+from hosting.models import Miner, MinerModel, Rack, Site
+from hosting.models.places import MAX_SLOTS
 from hosting.states import MinerStatus
 
 TEXT_LENGTH = 200
@@ -113,7 +114,9 @@ class MinerSerializer(serializers.Serializer[dict[str, Any]]):
     serial_number = serializers.CharField()
     status = serializers.ChoiceField(choices=MinerStatus.choices)
     purchase_date = serializers.DateField(allow_null=True)
+    warranty_start = serializers.DateField(allow_null=True)
     warranty_expiry = serializers.DateField(allow_null=True)
+    retired_at = serializers.DateTimeField(allow_null=True, help_text="Null for a machine in service.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField(allow_null=True)
     model = MinersModelSerializer(allow_null=True)
@@ -124,6 +127,11 @@ class MinerSerializer(serializers.Serializer[dict[str, Any]]):
     cgminer_ip = serializers.CharField(allow_null=True, required=False, help_text="Staff only.")
     cgminer_port = serializers.IntegerField(required=False, help_text="Staff only.")
     cgminer_enabled = serializers.BooleanField(required=False, help_text="Read every minute; staff only.")
+    rack_id = serializers.IntegerField(allow_null=True, required=False, help_text="Staff only.")
+    slot = serializers.IntegerField(allow_null=True, required=False, help_text="Staff only.")
+    warranty_vendor = serializers.CharField(allow_null=True, required=False, help_text="Staff only.")
+    warranty_order = serializers.CharField(allow_null=True, required=False, help_text="The order's number; staff only.")
+    retired_reason = serializers.CharField(allow_null=True, required=False, help_text="Staff only.")
 
 
 class TelemetrySerializer(serializers.Serializer[dict[str, Any]]):
@@ -244,6 +252,20 @@ class SiteWithinReach(serializers.PrimaryKeyRelatedField[Site]):
         return Site.objects.for_user(actor(request)) if request else super().get_queryset()
 
 
+class RackWithinReach(serializers.PrimaryKeyRelatedField[Rack]):
+    """A rack that the caller reaches; another one does not exist for them."""
+
+    def get_queryset(self) -> Any:
+        request = self.context.get("request")
+        return Rack.objects.for_user(actor(request)) if request else super().get_queryset()
+
+
+class RetireSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        max_length=TEXT_LENGTH, required=False, help_text="For example sold, burnt, scrapped."
+    )
+
+
 class MinerWriteSerializer(WriteSerializer):
     model = Miner
 
@@ -267,8 +289,15 @@ class MinerWriteSerializer(WriteSerializer):
     )
     cgminer_port = serializers.IntegerField(min_value=1, max_value=65535, required=False)
     cgminer_enabled = serializers.BooleanField(required=False, help_text="Read the machine every minute.")
+    rack_id = RackWithinReach(
+        source="rack", queryset=Rack.objects.all(), pk_field=ROW_ID, allow_null=True, required=False
+    )
+    slot = serializers.IntegerField(min_value=1, max_value=MAX_SLOTS, allow_null=True, required=False)
     purchase_date = serializers.DateField(allow_null=True, required=False)
+    warranty_start = serializers.DateField(allow_null=True, required=False)
     warranty_expiry = serializers.DateField(allow_null=True, required=False)
+    warranty_vendor = serializers.CharField(max_length=TEXT_LENGTH, allow_null=True, required=False)
+    warranty_order = serializers.CharField(max_length=TEXT_LENGTH, allow_null=True, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Somebody limited to sites cannot leave a machine where they would not see it."""

@@ -6,7 +6,9 @@ from hosting.api.agents import ReadingsView, TargetsView
 from hosting.api.alerts import AlertView
 from hosting.api.commands import CommandView
 from hosting.api.ledger import MinerChartView, MinerEnergyView, SiteChartView, SiteEnergyView
+from hosting.api.places import BuildingView, CircuitView, RackView
 from hosting.api.telemetry import MinerTelemetryView, SiteTelemetryView, TelemetryView
+from hosting.api.tickets import TicketView
 from hosting.api.views import MinerModelView, MinerView, SiteView
 
 router = SimpleRouter(use_regex_path=False)
@@ -15,6 +17,10 @@ router.register("models", MinerModelView, basename="model")
 router.register("alerts", AlertView, basename="alert")
 router.register("miners", MinerView, basename="miner")
 router.register("miner-commands", CommandView, basename="command")
+router.register("buildings", BuildingView, basename="building")
+router.register("racks", RackView, basename="rack")
+router.register("circuits", CircuitView, basename="circuit")
+router.register("tickets", TicketView, basename="ticket")
 
 # Whoever's session comes along: the token alone decides.
 by_agents = outside_the_wall("an agent acts for its site, not for a person")

@@ -1,19 +1,24 @@
 """Doors to sites, models and machines: who you are, what you ask, one call, one row or page of rows."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from django.db import models, transaction
 from django.db.models import QuerySet
+from django.http import Http404
 from django_filters import FilterSet
 from drf_spectacular.utils import extend_schema as spectacular_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from accounts.access import RolePermissions, actor
+from hosting import services
 from hosting.api import rows
 from hosting.api.filters import MinerFilter
 from hosting.api.serializers import (
@@ -21,6 +26,7 @@ from hosting.api.serializers import (
     MinerModelWriteSerializer,
     MinerSerializer,
     MinerWriteSerializer,
+    RetireSerializer,
     SiteSerializer,
     SiteWriteSerializer,
 )
@@ -42,11 +48,14 @@ class ResourceView(viewsets.GenericViewSet[Any]):
     def row(self, flat: rows.Flat) -> dict[str, Any]:
         raise NotImplementedError
 
+    def page_of_rows(self, flats: Sequence[rows.Flat]) -> Sequence[dict[str, Any]]:
+        return [self.row(flat) for flat in flats]
+
     def list(self, request: Request) -> Response:
         filters = self.filterset_class.base_filters if self.filterset_class else ()
         refuse_unknown_parameters(request, PAGE_PARAMETERS | set(filters))
         page: list[rows.Flat] = self.paginate_queryset(self.values(self.filter_queryset(self.get_queryset())))  # type: ignore[assignment]  # lists are always paged
-        return self.get_paginated_response([self.row(flat) for flat in page])
+        return self.get_paginated_response(self.page_of_rows(page))
 
     def retrieve(self, request: Request, pk: int) -> Response:
         return Response(self.read(pk))
@@ -136,3 +145,48 @@ class MinerView(ResourceView):
         known: QuerySet[Any, rows.Flat] = rows.miner_values(self.get_queryset(), staff=staff, details=True)
         flat = get_object_or_404(known, pk=pk)
         return rows.miner_row(flat, staff=staff) | {"details": rows.details_row(flat)}
+
+    @spectacular_schema(
+        summary="Retire a machine (staff)",
+        description="Its history stays; its address and slot are free. 409 for one that a curtailment plan holds.",
+        request=RetireSerializer,
+        responses=MinerSerializer,
+    )
+    @action(detail=True, methods=["post"], serializer_class=RetireSerializer)
+    def retire(self, request: Request, pk: int) -> Response:
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        chosen = self.chosen(request, pk)
+        if not services.retire_miners(chosen, reason=asked.validated_data.get("reason", ""), by=actor(request)):
+            raise Refused("It is curtailed, or retired already: end the curtailment first.")
+        return Response(self.read(pk))
+
+    @spectacular_schema(
+        summary="Take a retired machine back (staff)",
+        description="Offline and not read yet. 409 when another machine has its address by now.",
+        request=None,
+        responses=MinerSerializer,
+    )
+    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
+    def unretire(self, request: Request, pk: int) -> Response:
+        try:
+            moved = services.unretire_miners(self.chosen(request, pk), by=actor(request))
+        except services.AddressTaken as clash:
+            raise Refused(str(clash)) from clash
+        if not moved:
+            raise Refused("It is not retired.")
+        return Response(self.read(pk))
+
+    def chosen(self, request: Request, pk: int) -> QuerySet[Miner]:
+        """The machine as a choice of one; for those who may change machines, and 404 for others."""
+        found = self.get_queryset().filter(pk=pk)
+        if not actor(request).may("miner:change") or not found.exists():
+            raise Http404
+        return found
+
+
+class Refused(APIException):
+    """What the request asks for is not possible as things stand."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("hosting", "0012_miner_credentials"),
+        ("hosting", "0017_inventory_row_security"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,6 +6,7 @@ from hosting.models.discovery import DiscoveredMiner, FindState
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
+from hosting.models.places import Building, Circuit, Rack
 from hosting.models.prices import ElectricityPrice
 from hosting.models.retention import RetentionHold, RetiredDay
 from hosting.models.rollups import ClientHour, EnergySource, MinerDay, MinerHour, SiteHour
@@ -18,12 +19,15 @@ from hosting.models.telemetry import (
     TelemetryGap,
     TelemetrySweep,
 )
+from hosting.models.tickets import MaintenanceTicket, TicketComment, TicketPart
 from hosting.models.views import SavedView
 
 __all__ = [
     "Alert",
     "AlertRule",
     "AlertSignal",
+    "Building",
+    "Circuit",
     "ClientBucket",
     "ClientHour",
     "CommandBatch",
@@ -31,6 +35,7 @@ __all__ = [
     "ElectricityPrice",
     "EnergySource",
     "FindState",
+    "MaintenanceTicket",
     "MaintenanceWindow",
     "Miner",
     "MinerCommand",
@@ -41,6 +46,7 @@ __all__ = [
     "MinerLatest",
     "MinerModel",
     "OperationLog",
+    "Rack",
     "RetentionHold",
     "RetiredDay",
     "SavedView",
@@ -53,4 +59,6 @@ __all__ = [
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",
+    "TicketComment",
+    "TicketPart",
 ]

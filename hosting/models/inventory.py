@@ -1,5 +1,6 @@
 """Sites, the model catalogue, and the machines."""
 
+from collections.abc import Collection
 from typing import Self
 from zoneinfo import available_timezones
 
@@ -19,7 +20,10 @@ from hosting.zones import minutes_past_the_hour, validate_time_zone
 
 # PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
 SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners", "poll_networks", "poll_ports", "collector")
-MINER_STAFF_COLUMNS = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
+MINER_STAFF_COLUMNS = (
+    *("cgminer_ip", "cgminer_port", "cgminer_enabled"),
+    *("rack", "slot", "retired_reason", "warranty_vendor", "warranty_order"),
+)
 
 
 class SiteRows(models.QuerySet["Site"]):
@@ -161,9 +165,13 @@ class MinerRows(models.QuerySet["Miner"]):
         reached = self.filter(site__in=user.site_ids)
         return reached if user.is_staff else reached.defer(*MINER_STAFF_COLUMNS)
 
+    def in_service(self) -> Self:
+        """Machines that the farm has; what is retired keeps its history and its page, and is in no list and no sum."""
+        return self.filter(retired_at__isnull=True)
+
     def polled(self) -> Self:
         """Machines that the collector reads every minute."""
-        return self.filter(cgminer_enabled=True, cgminer_ip__isnull=False)
+        return self.filter(cgminer_enabled=True, cgminer_ip__isnull=False, retired_at__isnull=True)
 
     def with_latest(self) -> Self:
         """Join what a list shows of each machine: its model, site, owner and latest reading."""
@@ -213,8 +221,19 @@ class Miner(models.Model):
         validators=[MinValueValidator(0)],
         help_text="What this machine should give; leave empty for its model's hashrate.",
     )
+    rack = models.ForeignKey(
+        "hosting.Rack", models.PROTECT, null=True, blank=True, related_name="miners", db_index=False
+    )
+    slot = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Its number in the rack, from 1."
+    )
     purchase_date = models.DateField(null=True, blank=True)
-    warranty_expiry = models.DateField(null=True, blank=True)
+    warranty_start = models.DateField("warranty from", null=True, blank=True)
+    warranty_expiry = models.DateField("warranty until", null=True, blank=True)
+    warranty_vendor = models.TextField("warranty by", null=True, blank=True, help_text="Who repairs it for nothing.")
+    warranty_order = models.TextField("order number", null=True, blank=True, help_text="The vendor asks for it.")
+    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retired_reason = models.TextField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
 
@@ -237,8 +256,33 @@ class Miner(models.Model):
             # Two rows with one address would count one machine's hashrate twice.
             models.UniqueConstraint(
                 fields=["site", "cgminer_ip", "cgminer_port"],
+                condition=Q(retired_at__isnull=True),
                 name="hosting_miners_address_unique",
                 violation_error_message="Another machine of this site has this IP and port.",
+            ),
+            models.UniqueConstraint(
+                fields=["rack", "slot"],
+                name="hosting_miners_slot_unique",
+                violation_error_message="Another machine stands in this slot.",
+            ),
+            models.CheckConstraint(
+                condition=Q(rack__isnull=True, slot__isnull=True)
+                | Q(rack__isnull=False, slot__isnull=False, slot__gte=1),
+                name="hosting_miners_slot_of_a_rack",
+                violation_error_message="A machine in a rack has a slot, and a slot belongs to a rack: give both.",
+            ),
+            # Whoever selects machines to read or to draw finds no retired one, even without asking.
+            models.CheckConstraint(
+                condition=Q(retired_at__isnull=True) | Q(cgminer_enabled=False, rack__isnull=True),
+                name="hosting_miners_retired_at_rest",
+                violation_error_message="This machine is retired: bring it back before it is read or racked.",
+            ),
+            models.CheckConstraint(
+                condition=Q(warranty_start__isnull=True)
+                | Q(warranty_expiry__isnull=True)
+                | Q(warranty_expiry__gte=models.F("warranty_start")),
+                name="hosting_miners_warranty_dates",
+                violation_error_message="The warranty ends before it starts.",
             ),
         ]
 
@@ -253,12 +297,22 @@ class Miner(models.Model):
         host = f"[{self.cgminer_ip}]" if ":" in self.cgminer_ip else self.cgminer_ip
         return f"{host}:{self.cgminer_port}"
 
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Forms leave `retired_at` out, and Django would then leave out every constraint that asks for it."""
+        super().validate_constraints({*(exclude or ())} - {"retired_at"})
+
     def clean(self) -> None:
         self.cgminer_ip = self.cgminer_ip or None
         if self.cgminer_enabled and not self.cgminer_ip:
             raise ValidationError({"cgminer_ip": "Enter the machine's IP address, or switch reading off."})
         if self.cgminer_ip:
             self._check_address()
+        self.warranty_vendor, self.warranty_order = self.warranty_vendor or None, self.warranty_order or None
+        if self.rack is not None:
+            if self.site_id != self.rack.building.site_id:
+                raise ValidationError({"rack": "This rack is at another site: choose one of the machine's, or none."})
+            if self.slot is not None and self.slot > self.rack.slots:
+                raise ValidationError({"slot": f"The rack has slots 1 to {self.rack.slots}."})
 
     def _check_address(self) -> None:
         """Take the address over in its usual spelling; raises ValidationError that names the field and the next step."""

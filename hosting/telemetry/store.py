@@ -360,7 +360,7 @@ RETURNING m.id, m.serial_number, m.client_id, l.seen_at, s.error
 COME_ONLINE = """
 UPDATE hosting_miners m SET status = 'active', updated_at = clock_timestamp()
 FROM sweep s JOIN miner_latest l USING (miner_id)
-WHERE m.id = s.miner_id AND m.status = 'offline' AND l.seen_at = %(minute)s
+WHERE m.id = s.miner_id AND m.status = 'offline' AND m.retired_at IS NULL AND l.seen_at = %(minute)s
 RETURNING m.id, m.serial_number, m.client_id, l.seen_at, s.error
 """
 
@@ -446,7 +446,7 @@ def _count_site(cursor: "Cursor[Any]", site_id: int) -> None:
     cursor.execute(
         "UPDATE hosting_sites s SET total_miners = now.total, active_miners = now.active"
         " FROM (SELECT count(*) AS total, count(*) FILTER (WHERE status = 'active') AS active"
-        "       FROM hosting_miners WHERE site_id = %(site)s) now"
+        "       FROM hosting_miners WHERE site_id = %(site)s AND retired_at IS NULL) now"
         " WHERE s.id = %(site)s AND (s.total_miners, s.active_miners) IS DISTINCT FROM (now.total, now.active)",
         {"site": site_id},
     )

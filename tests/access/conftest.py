@@ -17,12 +17,16 @@ from events.sinks.endpoints import create_endpoint
 from hosting.models import (
     Alert,
     AlertRule,
+    Building,
+    Circuit,
     CommandBatch,
     DiscoveredMiner,
+    MaintenanceTicket,
     MaintenanceWindow,
     MinerCommand,
     MinerLatest,
     OperationLog,
+    Rack,
     SavedView,
 )
 from tests.access.actors import Actor
@@ -57,6 +61,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     )
     MinerCommand.objects.create(batch=batch, miner=miner_a)
     DiscoveredMiner.objects.create(site=site, host="10.0.3.7", seen_at=timezone.now())
+    rack = Rack.objects.create(building=Building.objects.create(site=site, name="Hall"), name="R-01")
+    feed = Circuit.objects.create(site=site, name="PDU-1", capacity_kw=10)
+    ticket = MaintenanceTicket.objects.create(
+        miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
+    )
     return {
         "/miners/": miner_a.pk,
         "/alerts/": alert.pk,
@@ -71,6 +80,11 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/miners/": miner_a.pk,
         "/api/v1/miner-commands/": batch.pk,
         "/api/v1/sites/": site.pk,
+        "/tickets/": ticket.pk,
+        "/api/v1/tickets/": ticket.pk,
+        "/api/v1/buildings/": rack.building_id,
+        "/api/v1/racks/": rack.pk,
+        "/api/v1/circuits/": feed.pk,
         "/api/v1/models/": miner_a.miner_model_id,
         "/api/v1/tokens/": token.pk,
         "/api/v1/endpoints/": endpoint.pk,

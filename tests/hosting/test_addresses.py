@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from hosting import addresses, services
 from hosting.addresses import DEPLOYMENT, AddressRefused, AddressRules, poll_networks, rules_of
+from hosting.importing import plan_import
 from hosting.models import Miner, MinerLatest, Site, TelemetrySweep
 from hosting.telemetry.collector import sweep_blind, sweep_site
 from minefarm.env import poll_cidrs, port_ranges
@@ -122,9 +123,12 @@ def test_loopback_must_be_named_and_its_first_network_by_itself(settings):
     settings.POLL_CIDRS = [ip_network("127.77.0.0/16")]
     assert DEPLOYMENT.check("127.77.0.1", 4028) == "127.77.0.1"
     assert DEPLOYMENT.refusal("127.78.0.1", 4028)
+    assert "outside of MINEFARM_POLL_CIDRS" in DEPLOYMENT.refusal("10.0.0.1", 4028)
+    settings.POLL_CIDRS = [ip_network("10.0.0.0/8")]
+    assert "MINEFARM_POLL_CIDRS=127.0.0.1/32" in DEPLOYMENT.refusal("127.0.0.1", 4028)
     settings.POLL_CIDRS = [ip_network("127.0.0.0/8")]
     assert DEPLOYMENT.refusal("127.78.0.1", 4028) is None
-    assert "MINEFARM_POLL_CIDRS=127.0.0.1/32" in DEPLOYMENT.refusal("127.0.0.1", 4028)
+    assert DEPLOYMENT.refusal("127.0.0.1", 4028) is None
     settings.POLL_CIDRS = [ip_network("127.0.0.1/32")]
     assert DEPLOYMENT.refusal("127.0.0.1", 4028) is None
     assert DEPLOYMENT.refusal("127.0.0.2", 4028)
@@ -224,31 +228,25 @@ def test_api_admin_and_import_refuse_hostile_addresses(private_farm, client, own
 
 @pytest.mark.django_db
 def test_an_import_names_each_hostile_row(private_farm, site, owner):
-    from tablib import Dataset
-
-    from hosting.admin.resources import MinerResource
-
-    table = Dataset(headers=["serial_number", "site", "cgminer_ip", "cgminer_enabled"])
-    hostile = [address for address in HOSTILE if "\n" not in address]
-    for number, address in enumerate(hostile):
-        table.append([f"H-{number}", "North", address, "yes"])
-    result = MinerResource().import_data(table, user=owner, rollback_on_validation_errors=True)
-    assert len(result.invalid_rows) == len(hostile)
-    assert all("cgminer_ip" in row.field_specific_errors for row in result.invalid_rows)
+    hostile = [address for address in HOSTILE if not set(address) & set('\n,"')]
+    rows = [f"H-{number},North,{address},yes" for number, address in enumerate(hostile)]
+    plan = plan_import("\n".join(["serial_number,site,cgminer_ip,cgminer_enabled", *rows]).encode(), by=owner)
+    assert {problem.row for problem in plan.problems if problem.column == "cgminer_ip"} == {
+        number + 2 for number, address in enumerate(hostile) if address.strip() != "10.0.0.5"
+    }
+    assert plan.token == ""
     assert not Miner.objects.exists()
 
 
 @pytest.mark.django_db
-def test_an_import_costs_no_query_per_address(private_farm, site, owner, django_assert_max_num_queries):
-    from tablib import Dataset
-
-    from hosting.admin.resources import MinerResource
-
-    table = Dataset(headers=["serial_number", "site", "cgminer_ip"])
-    for number in range(200):
-        table.append([f"H-{number}", "North", f"10.0.0.{number}"])
-    with django_assert_max_num_queries(40):
-        assert not MinerResource().import_data(table, user=owner).has_validation_errors()
+def test_an_import_obeys_the_sites_networks_at_no_query_per_address(
+    private_farm, site, owner, django_assert_max_num_queries
+):
+    Site.objects.filter(pk=site.pk).update(poll_networks=["10.0.0.0/25"])
+    rows = [f"H-{number},North,10.0.0.{number}" for number in range(200)]
+    with django_assert_max_num_queries(12):
+        plan = plan_import("\n".join(["serial_number,site,cgminer_ip", *rows]).encode(), by=owner)
+    assert {problem.value for problem in plan.problems} == {f"10.0.0.{number}" for number in range(128, 200)}
 
 
 @pytest.mark.django_db

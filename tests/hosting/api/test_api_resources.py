@@ -13,9 +13,12 @@ pytestmark = pytest.mark.django_db
 
 OPEN_FIELDS = {
     *("id", "serial_number", "status", "model", "site", "purchase_date", "warranty_expiry", "latest", "created_at"),
-    "updated_at",
+    *("updated_at", "warranty_start", "retired_at"),
 }
-STAFF_FIELDS = {"client", "cgminer_ip", "cgminer_port", "cgminer_enabled"}
+STAFF_FIELDS = {
+    *("client", "cgminer_ip", "cgminer_port", "cgminer_enabled", "rack_id", "slot"),
+    *("warranty_vendor", "warranty_order", "retired_reason"),
+}
 
 
 def ids(response) -> list[int]:
@@ -91,6 +94,8 @@ def test_somebody_who_has_not_signed_in_is_told_how(api, db, path):
 def test_the_root_lists_the_resources(api, guest):
     found = api(guest).get("/api/v1/").json()
     resources = {"sites", "models", "miners", "telemetry", "alerts", "endpoints", "deliveries", "tokens"}
+    resources |= {"miner-commands"}
+    resources |= {"buildings", "racks", "circuits", "tickets"}
     assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"
 
