@@ -48,6 +48,15 @@ TABLE: dict[str, str] = {
     "operationlog:view": "oaucg",
     "alert:view": "oauc",
     "alert:acknowledge": "oau",
+    # the market: public figures, which nobody writes by hand
+    "marketsnapshot:view": "oaucg",
+    "marketsnapshot:add": "",
+    "marketsnapshot:change": "",
+    "marketsnapshot:delete": "",
+    "technicalindicator:view": "oaucg",
+    "technicalindicator:add": "",
+    "technicalindicator:change": "",
+    "technicalindicator:delete": "",
     # curtailment: who plans need not be who approves
     "curtailment:view": "oauc",
     "curtailment:plan": "oau",
