@@ -1,7 +1,7 @@
 """Indicators of the stored market: what is due, or a range again. docs/why/decisions/0025-indicators.md
 
-A run carries its floats from row to row (`technical_indicators.state`), so a new close costs a look at 40 others, and gives to the
-last digit what computing the whole run anew would give.
+A run carries its floats from row to row (`technical_indicators.state`), so a new close costs a look at 40 others, and gives to
+the last digit what computing the whole run anew would give.
 """
 
 from collections.abc import Iterator

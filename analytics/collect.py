@@ -62,9 +62,9 @@ class Collected:
     sources: tuple[Told, ...]
 
 
-def collect_market() -> Collected:
+def collect_market(now: datetime | None = None) -> Collected:
     """Ask, judge and store the present quarter of an hour; raises MarketOff. Running it twice adds only what was missing."""
-    now = database_now()
+    now = now or database_now()
     if settings.MARKET_SOURCE == "off":
         raise MarketOff("MARKET_SOURCE is off: set it to live (or to generated, for figures that are made up).")
     if settings.MARKET_SOURCE == "generated":

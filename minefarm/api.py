@@ -22,6 +22,8 @@ RESOURCES = {
     "models": "api:model-list",
     "miners": "api:miner-list",
     "telemetry": "api:telemetry",
+    "market": "api:market",
+    "indicators": "api:indicators",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -182,6 +184,7 @@ urlpatterns = [
     path("docs/", DocsView.as_view(), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
+    path("", include("analytics.api.urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),

@@ -6,9 +6,12 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.roles import Role
+from analytics.calculation import calculate_indicators
+from analytics.history import seed_generated
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.models import OperationLog, Site
 from hosting.simulation import register_simulated
+from minefarm.lib.clock import database_now
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
 DOMAIN = "demo.minefarm.example"
@@ -31,6 +34,7 @@ LOGINS = (
 # Name, place, share of the machines, and capacity for each machine, in MW.
 SITES = (("North Ridge", "Ridge valley", 0.65), ("South Dock", "Harbour, hall 2", 0.35))
 CAPACITY_MW_PER_MINER = 0.0042
+MARKET_DAYS = 30
 
 
 def real_farm() -> bool:
@@ -58,4 +62,6 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         earlier.delete()
         register_simulated(part, site=site, clients=clients)
         counts[name] = len(part)
+    seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
+    calculate_indicators()
     return counts

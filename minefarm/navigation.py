@@ -38,6 +38,15 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Operation log", "history", "hosting.view_operationlog", "admin:hosting_operationlog_changelist"),
         ("Retention holds", "lock_clock", "hosting.view_retentionhold", "admin:hosting_retentionhold_changelist"),
     ),
+    "Market": (
+        ("Snapshots", "currency_bitcoin", "analytics.view_marketsnapshot", "admin:analytics_marketsnapshot_changelist"),
+        (
+            "Indicators",
+            "candlestick_chart",
+            "analytics.view_technicalindicator",
+            "admin:analytics_technicalindicator_changelist",
+        ),
+    ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -64,6 +73,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
     "Portal": (
         ("Site pages", "solar_power", None, "hosting:sites"),
         ("Machines", "dns", None, "hosting:miners"),
+        ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

@@ -29,12 +29,11 @@ class Command(FarmCommand):
 
 def describe(collected: Collected) -> str:
     found = collected.figures
-    price = f"{found.btc_price:,} $" if found.btc_price is not None else "no price"
+    price = "no price" if found.btc_price is None else f"{found.btc_price:,} $"
     hashprice = found.hashprice_usd_per_ph_day
-    lines = [
-        f"{collected.bucket:%Y-%m-%d %H:%M} UTC: {price}, hashprice {f'{hashprice:.2f} $/PH/day' if hashprice else 'unknown'}, "
-        f"{'stored' if collected.stored else 'nothing new to store'}"
-    ]
+    earned = "hashprice unknown" if hashprice is None else f"hashprice {hashprice:.2f} $/PH/day"
+    kept = "stored" if collected.stored else "nothing new to store"
+    lines = [f"{collected.bucket:%Y-%m-%d %H:%M} UTC: {price}, {earned}, {kept}"]
     lines += [
         f"  {told.name:12} {told.outcome:12} {told.latency_ms:5} ms  {told.detail}".rstrip()
         for told in collected.sources
