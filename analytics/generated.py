@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache, lru_cache
 from hashlib import blake2b
 
 from analytics.hashprice import BLOCK_S, RETARGET_BLOCKS
@@ -80,11 +81,13 @@ def noise(name: str, x: float) -> float:
     return _at(name, left) * (1 - share) + _at(name, left + 1) * share
 
 
+@cache
 def _difficulty(epoch: int) -> float:
     first = BEGIN_HEIGHT // RETARGET_BLOCKS
     return BEGIN_DIFFICULTY * math.exp(sum(0.01 + 0.05 * _at("difficulty", step) for step in range(first, epoch)))
 
 
+@lru_cache(maxsize=1024)
 def _at(name: str, number: int) -> float:
     digest = blake2b(f"{name}:{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**63 - 1

@@ -50,7 +50,7 @@ def test_one_down_one_lying_one_slow_the_median_of_the_honest_is_stored_in_time(
     }
     latency_ms = {source["name"]: source["latency_ms"] for source in row.sources}
     assert 600 <= latency_ms["bitstamp"] < 1500
-    assert row.volume_24h == Decimal("500") * Decimal("100300") + 900000 + 7000000
+    assert row.volume_24h == Decimal(500) * Decimal(100300) + 900000 + 7000000
 
 
 def test_a_source_that_never_ends_is_cut_off_and_the_others_count(set_up):

@@ -1,10 +1,14 @@
 """Subsidy, hashprice, break-even and profit by worked values."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
+from analytics.generated import made_up
 from analytics.hashprice import (
     FIRST_SUBSIDY_SATS,
     HALVING_BLOCKS,
@@ -17,10 +21,11 @@ from analytics.hashprice import (
     subsidy_btc,
     subsidy_sats,
 )
+from analytics.history import seed_generated
+from analytics.models import MarketSnapshot
 from tests.farm import run_manage
 
 D = Decimal
-NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "MINEFARM_ENV": "production"}
 
 
 def test_the_subsidy_is_right_at_every_halving_height():
@@ -100,20 +105,48 @@ def test_the_command_needs_no_database_when_everything_is_given():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "told"),
     [
-        (("--power-price", "0.05"), 2, "Give --model NAME"),
-        (("--power-price", "0.05", "--model", "S19 Pro", "--power-w", "1"), 2, "not both"),
-        (("--power-price", "x", "--model", "S19 Pro"), 2, "is no number"),
-        (("--power-price", "-1", "--model", "S19 Pro"), 2, "from 0 on"),
-        (("--model", "S19 Pro"), 2, "--power-price"),
-        (("--power-price", "0.05", "--model", "Toaster"), 1, "give one of S19"),
-        (("--power-price", "0.05", "--model", "S19 Pro", "--pool-fee", "100"), 2, "fee is 1"),
-        (("--power-price", "0.05", "--hashrate-ths", "0", "--power-w", "9"), 2, "hashrate is 0"),
+        (("--power-price", "0.05"), "Give --model NAME"),
+        (("--power-price", "0.05", "--model", "S19 Pro", "--power-w", "1"), "not both"),
+        (("--power-price", "x", "--model", "S19 Pro"), "is no number"),
+        (("--power-price", "nan", "--model", "S19 Pro"), "from 0 on"),
+        (("--power-price=-1", "--model", "S19 Pro"), "from 0 on"),
+        (("--model", "S19 Pro"), "--power-price"),
+        (("--power-price", "0.05", "--model", "Toaster"), "give one of S19"),
+        (("--power-price", "0.05", "--model", "S19 Pro", "--pool-fee", "100"), "fee is 1"),
+        (("--power-price", "0.05", "--hashrate-ths", "0", "--power-w", "9"), "hashrate is 0"),
+        (("--power-price", "0.05", "--model", "S19 Pro", "--difficulty", "0"), "difficulty is 0"),
     ],
 )
-def test_the_command_refuses_what_makes_no_sense(arguments, code, told):
+def test_the_command_refuses_what_makes_no_sense(arguments, told):
     market = ("--btc-price", "100000", "--difficulty", "1e14", "--subsidy", "3.125", "--fees", "0")
-    done = run_manage("profitability", *arguments, *market, DATABASE_URL="", REDIS_URL="")
-    assert (done.returncode, done.stdout) == (code, "")
-    assert told in done.stderr
+    with pytest.raises(CommandError, match=told):
+        call_command("profitability", *market, *arguments)
+
+
+@pytest.mark.django_db
+def test_the_command_completes_what_is_not_given_from_the_newest_snapshot(capsys):
+    arguments = ("--hashrate-ths", "1000", "--power-w", "1", "--power-price", "0", "--json")
+    with pytest.raises(CommandError, match="give --btc-price, --difficulty, --subsidy, --fees, or run collect_market"):
+        call_command("profitability", *arguments)
+    newest = made_up(datetime(2026, 11, 1, tzinfo=UTC))
+    seed_generated(newest.at + timedelta(minutes=1), days=1)
+    capsys.readouterr()
+    call_command("profitability", *arguments)
+    stored = MarketSnapshot.objects.newest()
+    assert stored.btc_price == newest.price_usd
+    document = json.loads(capsys.readouterr().out)
+    assert document["hashprice_usd_per_ph_day"] == float(round(stored.hashprice_usd_per_ph_day, 4))
+    call_command("profitability", *arguments, "--btc-price", str(2 * newest.price_usd))
+    doubled = json.loads(capsys.readouterr().out)
+    assert doubled["revenue_usd_per_day"] == pytest.approx(2 * document["revenue_usd_per_day"], abs=0.0001)
+
+
+@pytest.mark.django_db
+def test_unknown_fees_count_as_none_and_the_command_says_so(capsys):
+    given = ("--btc-price", "100000", "--difficulty", "1e14", "--subsidy", "3.125")
+    call_command("profitability", "--model", "s21", "--power-price", "0.05", "--json", *given)
+    told = capsys.readouterr()
+    assert json.loads(told.out)["hashprice_usd_per_ph_day"] == 62.8643
+    assert "counted as 0" in told.err
