@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, cast
 
 from django.db import connection, transaction
 
-from analytics.indicators import MAX_MISSING, PARAMETERS, TAIL, Run, Values
+from analytics.indicators import MAX_MISSING, PARAMETERS, TAIL, Run, State, Values
 from analytics.models import BUCKET, MarketSnapshot, Origin, TechnicalIndicator
 
 STAGE = """
@@ -123,27 +124,22 @@ def _resume(begin: datetime) -> Series:
     if last is None:
         return Series(Run())
     known = last.indicators
-    closes = list(earlier.values_list("btc_price", flat=True)[: min(known.run_length, TAIL)])
-    run = Run.resume(known.run_length, closes[::-1], tuple(known.state) if known.state else None)
+    closes: Any = list(earlier.values_list("btc_price", flat=True)[: min(known.run_length, TAIL)])
+    state = cast("State", tuple(known.state)) if known.state else None
+    run = Run.resume(known.run_length, closes[::-1], state)
     return Series(run, known.run_started_at, last.bucket, made_up=last.origin == Origin.GENERATED)
 
 
 def _columns(values: Values, series: Series, missing: int | None) -> tuple[object, ...]:
+    state = series.run.state
     return (
-        values.rsi,
-        values.macd,
-        values.macd_signal,
-        values.macd_histogram,
-        values.bb_upper,
-        values.bb_middle,
-        values.bb_lower,
-        values.ema_12,
-        values.ema_26,
+        *values[:-1],
         values.signal and values.signal.value,
         series.began,
         series.run.length,
         missing,
-        list(series.run.state) if series.run.state else None,
+        # As PostgreSQL writes an array; the shortest digits that give the same float back.
+        state and f"{{{','.join(map(repr, state))}}}",
         PARAMETERS,
     )
 
@@ -151,11 +147,11 @@ def _columns(values: Values, series: Series, missing: int | None) -> tuple[objec
 Slice = list[tuple[int, datetime, Decimal, str]]
 
 
-def _slices(rows: "object", size: int = 10_000) -> Iterator[Slice]:
+def _slices(rows: Any, size: int = 10_000) -> Iterator[Slice]:
     """Rows by bucket, `size` at a time, each slice after the last bucket of the one before."""
     after = None
     while True:
-        found = list((rows.filter(bucket__gt=after) if after else rows)[:size])  # type: ignore[attr-defined]
+        found: Slice = list((rows.filter(bucket__gt=after) if after else rows)[:size])
         if not found:
             return
         yield found

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from analytics.figures import Figures, figures
 from analytics.hashprice import subsidy_btc
@@ -93,7 +94,8 @@ def _read(row: list[str], columns: list[str]) -> tuple[datetime, Figures]:
             raise _BadRow(f"block_height {height} is no whole number")
         if values.setdefault("block_reward", subsidy_btc(int(height))) != subsidy_btc(int(height)):
             raise _BadRow(f"block_reward {values['block_reward']} is not that of block {height}")
-    found = figures(block_height=None if height is None else int(height), **values)
+    known: dict[str, Any] = dict(values)
+    found = figures(block_height=None if height is None else int(height), **known)
     if not found.btc_price:
         raise _BadRow("btc_price is less than a cent")
     return at, found

@@ -1,8 +1,9 @@
 """Many rows at once: an imported history, or the made-up one. Streamed by COPY, and the same again changes nothing."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.db import connection, transaction
 
@@ -15,6 +16,7 @@ Row = tuple[datetime, Figures]
 """The moment, and the figures of it."""
 
 COLUMNS = ", ".join(field.name for field in fields(Figures))
+columns = attrgetter(*(field.name for field in fields(Figures)))
 STAGE = f"""
 CREATE TEMPORARY TABLE market_stage ON COMMIT DROP AS
 SELECT 0 AS line, bucket, created_at, {COLUMNS} FROM market_analytics WITH NO DATA
@@ -60,7 +62,7 @@ def store_history(rows: Iterable[Row], origin: Origin) -> Stored:
         cursor.execute(STAGE)
         with cursor.cursor.copy("COPY market_stage FROM STDIN") as copy:
             for line, (at, found) in enumerate(rows):
-                copy.write_row((line, floor(at), at, *astuple(found)))
+                copy.write_row((line, floor(at), at, *columns(found)))
         cursor.execute(MERGE, {"origin": origin.value})
         inserted, updated, all_rows = cursor.fetchone()
         cursor.execute("DROP TABLE market_stage")

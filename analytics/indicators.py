@@ -10,9 +10,9 @@ full. Closes are one per bucket; the first of a run starts the warm-up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 from talipp.indicators import BB, EMA, RSI
 
@@ -27,7 +27,7 @@ TAIL = 40  # closes that a resumed run is given; more than every window
 MAX_MISSING = 4
 """Buckets in a row that may lack a close within a run. After a longer gap the warm-up starts again."""
 
-_CENT, _FOUR = Decimal("0.01"), Decimal("0.0001")
+CENT, HUNDREDTH_OF_A_CENT = ".2f", ".4f"
 
 
 class Signal(Enum):
@@ -36,8 +36,7 @@ class Signal(Enum):
     NEUTRAL = "NEUTRAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(NamedTuple):
     """The indicators after one close, as stored."""
 
     rsi: Decimal | None
@@ -49,7 +48,7 @@ class Values:
     bb_lower: Decimal | None
     ema_12: Decimal | None
     ema_26: Decimal | None
-    signal: Signal | None
+    signal: Signal | None = None
 
 
 State = tuple[float, float, float, float, float, float]
@@ -117,19 +116,18 @@ class Run:
             signal = self._signal[-1]
         bands = self._bands[-1]
         values = Values(
-            rsi=_rounded(self._strength(), _CENT),
-            macd=_rounded(macd, _FOUR),
-            macd_signal=_rounded(signal, _FOUR),
-            macd_histogram=_rounded(None if macd is None or signal is None else macd - signal, _FOUR),
-            bb_upper=_rounded(bands and bands.ub, _CENT),
-            bb_middle=_rounded(bands and bands.cb, _CENT),
-            bb_lower=_rounded(bands and bands.lb, _CENT),
-            ema_12=_rounded(self._fast[-1], _CENT),
-            ema_26=_rounded(self._slow[-1], _CENT),
-            signal=None,
+            rsi=_rounded(self._strength(), CENT),
+            macd=_rounded(macd, HUNDREDTH_OF_A_CENT),
+            macd_signal=_rounded(signal, HUNDREDTH_OF_A_CENT),
+            macd_histogram=_rounded(None if macd is None or signal is None else macd - signal, HUNDREDTH_OF_A_CENT),
+            bb_upper=_rounded(bands and bands.ub, CENT),
+            bb_middle=_rounded(bands and bands.cb, CENT),
+            bb_lower=_rounded(bands and bands.lb, CENT),
+            ema_12=_rounded(self._fast[-1], CENT),
+            ema_26=_rounded(self._slow[-1], CENT),
         )
         self._forget()
-        return _with_signal(values, close)
+        return values._replace(signal=vote(values, close))
 
     def _strength(self) -> float | None:
         if self._rsi[-1] is None:
@@ -166,23 +164,9 @@ def vote(values: Values, close: Decimal) -> Signal | None:
     return Signal.BUY if buy >= 2 else Signal.SELL if sell >= 2 else Signal.NEUTRAL
 
 
-def _with_signal(values: Values, close: Decimal) -> Values:
-    return Values(
-        values.rsi,
-        values.macd,
-        values.macd_signal,
-        values.macd_histogram,
-        values.bb_upper,
-        values.bb_middle,
-        values.bb_lower,
-        values.ema_12,
-        values.ema_26,
-        vote(values, close),
-    )
-
-
-def _rounded(value: float | None, digits: Decimal) -> Decimal | None:
-    return None if value is None else Decimal(value).quantize(digits)
+def _rounded(value: float | None, form: str) -> Decimal | None:
+    """To the form's decimals, from the float's exact value, half to even."""
+    return None if value is None else Decimal(format(value, form))
 
 
 def _set(indicator: BB | EMA | RSI, inputs: list[float], last: float | None) -> None:

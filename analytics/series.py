@@ -55,7 +55,8 @@ def grid_of(*, until: datetime, hours: int) -> Grid:
 
 def market_chart(grid: Grid) -> MarketChart:
     with connection.cursor() as cursor:
-        cursor.execute(CHART, {"step": timedelta(seconds=grid.step_s), "start": grid.start, "end": grid.end})
+        bounds: dict[str, Any] = {"step": timedelta(seconds=grid.step_s), "start": grid.start, "end": grid.end}
+        cursor.execute(CHART, bounds)
         points = {row[0]: row[1:] for row in cursor.fetchall()}
     times, nothing = grid.times, (False, None, *[None] * len(CHARTED))
     rows = [points.get(t, nothing) for t in times]

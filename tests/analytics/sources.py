@@ -51,13 +51,10 @@ def serving(source: Source) -> Iterator[Source]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             try:
-                if source.drip:
-                    for byte in body:
-                        self.wfile.write(bytes([byte]))
-                        if stop.wait(0.2):
-                            return
-                else:
-                    self.wfile.write(body)
+                for part in [bytes([byte]) for byte in body] if source.drip else [body]:
+                    self.wfile.write(part)
+                    if source.drip and stop.wait(0.2):
+                        return
             except OSError:  # whoever asked has gone
                 return
 

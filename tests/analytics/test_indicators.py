@@ -147,7 +147,7 @@ def test_a_price_that_does_not_move_is_neutral():
 
 def values_with(*, rsi: str, histogram: str, lower: str = "90", upper: str = "110") -> Values:
     numbers = map(Decimal, (rsi, "0", "0", histogram, upper, "100", lower, "100", "100"))
-    return Values(*numbers, signal=None)
+    return Values(*numbers)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_nothing_is_known_until_its_window_is_full():
     values = list(compute(random_walk(40, seed=2)))
     first = {
         name: next(at for at, one in enumerate(values, start=1) if getattr(one, name) is not None)
-        for name in Values.__dataclass_fields__
+        for name in Values._fields
     }
     assert first == {
         "ema_12": 12,

@@ -72,14 +72,8 @@ class Command(FarmCommand):
         given = {name: options[name] for name in ("btc_price", "difficulty", "subsidy", "fees")}
         if all(value is not None for value in given.values()):
             return given
-        newest = MarketSnapshot.objects.newest()
-        stored = {
-            "btc_price": newest and newest.btc_price,
-            "difficulty": newest and newest.network_difficulty,
-            "subsidy": newest and newest.block_reward,
-            "fees": newest and newest.fees_btc,
-        }
-        found = {name: stored[name] if value is None else value for name, value in given.items()}
+        stored = newest_market()
+        found: dict[str, Any] = {name: stored.get(name) if value is None else value for name, value in given.items()}
         missing = [name for name, value in found.items() if value is None]
         if missing == ["fees"]:
             self.stderr.write("No fees are known: counted as 0; --fees says otherwise.")
@@ -88,6 +82,19 @@ class Command(FarmCommand):
             options_to_give = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
             raise CommandError(f"No stored snapshot tells enough: give {options_to_give}, or run collect_market first.")
         return found
+
+
+def newest_market() -> dict[str, Decimal | None]:
+    """What the newest snapshot with a price says, by the names of the options; nothing when there is none."""
+    newest = MarketSnapshot.objects.newest()
+    if newest is None:
+        return {}
+    return {
+        "btc_price": newest.btc_price,
+        "difficulty": newest.network_difficulty,
+        "subsidy": newest.block_reward,
+        "fees": newest.fees_btc,
+    }
 
 
 def machine(model: str | None, hashrate_ths: Decimal | None, power_w: Decimal | None) -> tuple[Decimal, Decimal]:
