@@ -5,7 +5,7 @@ import os
 import sys
 
 # These read no table, so they start no server.
-NO_DATABASE = frozenset({"poll_miner", "makemigrations", "spectacular", "collectstatic"})
+NO_DATABASE = frozenset({"poll_miner", "edge_agent", "makemigrations", "spectacular", "collectstatic"})
 WHOLE_MARKET = ("--btc-price", "--difficulty", "--subsidy", "--fees")  # with these, profitability looks nothing up
 NO_STACK = frozenset({"", "help", "version", "--help", "--version"})
 

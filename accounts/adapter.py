@@ -41,8 +41,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return check_credentials(request, email=credentials["email"], password=credentials["password"])
 
     def reauthenticate(self, user: User, password: str) -> bool:
-        """Somebody who is in already; allauth counts these tries by person."""
-        return password_fits(user, password)
+        """Somebody who is in already; allauth counts these tries by person, and what fails is in the trail."""
+        fits = password_fits(user, password)
+        if not fits:
+            record_attempt(context.request, Outcome.NOT_CONFIRMED, typed=user.email, user=user)
+        return fits
 
     def is_reauthentication_required(self, *, app: str, **_kwargs: Any) -> bool:
         """For allauth's own dangerous pages: the rule of accounts/stepup.py."""

@@ -7,7 +7,7 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as AccountAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +23,7 @@ from accounts.person_admin import GrantInline, save_grants
 from accounts.roles import VIEWABLE_ROLES, Role, may_manage
 from accounts.signins.views import the_one_door
 from accounts.sites import site_choices
+from accounts.stepup import StepUpForms, step_up
 from minefarm.lib.records import UNKNOWN, FarmAdmin, column
 
 admin.site.login = the_one_door  # type: ignore[method-assign,assignment]  # the admin has no sign-in form of its own
@@ -40,7 +41,7 @@ STATUS_LABELS = {UserStatus.ACTIVE: "success", UserStatus.DISABLED: "danger"}
 
 
 @admin.register(User)
-class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class UserAdmin(StepUpForms, AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     form = ChangeAccountForm
     add_form = NewAccountForm
     change_password_form = AdminPasswordChangeForm
@@ -121,6 +122,10 @@ class UserAdmin(AccountAdmin, FarmAdmin):  # type: ignore[type-arg]  # generic i
             save_grants(formset, by=actor(request))
         else:
             super().save_formset(request, form, formset, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002  Django's name
+        refusal = step_up(request) if self.has_change_permission(request) else None
+        return refusal or super().user_change_password(request, id, form_url)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """An owner's account, password included, is changed by owners alone."""

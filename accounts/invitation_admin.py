@@ -14,6 +14,7 @@ from accounts.access import actor
 from accounts.models import Impersonation, Invitation, User
 from accounts.roles import Role, manageable_by
 from accounts.sites import site_choices
+from accounts.stepup import StepUpForms, step_up_required
 from minefarm.lib.records import GrowingRecordAdmin, RecordAdmin, column
 
 STATE_LABELS = {"open": "info", "accepted": "success", "expired": "default", "revoked": "danger"}
@@ -59,7 +60,7 @@ class InviteForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
 
 
 @admin.register(Invitation)
-class InvitationAdmin(RecordAdmin):
+class InvitationAdmin(StepUpForms, RecordAdmin):
     form = InviteForm
     list_display = ("email", "role", "state_label", "invited_by", "created_at", "expires_at")
     list_select_related = ("invited_by",)
@@ -97,6 +98,7 @@ class InvitationAdmin(RecordAdmin):
         self._mail(request, made, secret)
 
     @admin.action(description="Send again, with a new link", permissions=["invite"])
+    @step_up_required
     def send_again(self, request: HttpRequest, chosen: "QuerySet[Invitation]") -> None:
         for invitation in chosen:
             try:

@@ -20,6 +20,7 @@ from accounts.models import User
 from accounts.rls import outside_the_wall
 from accounts.roles import VIEWABLE_ROLES
 from accounts.signins.hashing import hashing_turn
+from accounts.stepup import step_up_required
 
 
 class AcceptForm(forms.Form):
@@ -82,6 +83,7 @@ class ReasonForm(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("user:viewas")
+@step_up_required
 def view_as(request: HttpRequest, pk: Any) -> HttpResponse:
     """Ask for the reason, then show the portal as the client or guest sees it."""
     viewed = get_object_or_404(User.objects.with_standing().filter(role__in=VIEWABLE_ROLES), pk=pk)

@@ -15,6 +15,8 @@ from django.shortcuts import resolve_url
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
+from minefarm.lib.rls import aside
+
 View = TypeVar("View", bound=Callable[..., Any])
 MESSAGE = "This needs a fresh proof that it is you: confirm at /accounts/reauthenticate/, then repeat it."
 
@@ -60,11 +62,30 @@ def step_up(request: HttpRequest | Request) -> HttpResponse | None:
         raise StepUpRequired
     if _wants_json(request):
         return JsonResponse({"error": {"code": StepUpRequired.default_code, "message": MESSAGE}}, status=403)
-    methods = get_adapter().get_reauthentication_methods(request.user)
-    where = methods[0]["url"] if methods else resolve_url(settings.LOGIN_URL)
     if request.method not in {"GET", "HEAD"}:
         messages.info(request, "Confirm that it is you, then press the button again.")
-    return HttpResponseRedirect(f"{where}?{urlencode({'next': _page_of(request)})}")
+    return HttpResponseRedirect(confirmation(request))
+
+
+def confirmation(request: HttpRequest) -> str:
+    """Where the person confirms, and comes back from to this page."""
+    with aside():  # second factors are out of customers' reach
+        methods = get_adapter().get_reauthentication_methods(request.user)
+    where = methods[0]["url"] if methods else resolve_url(settings.LOGIN_URL)
+    return f"{where}?{urlencode({'next': _page_of(request)})}"
+
+
+class StepUpForms:
+    """For a ModelAdmin whose forms give rights or passwords. Asked when the form is opened, so that nothing typed is lost."""
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        page: Any = self
+        writes = page.has_add_permission(request) if object_id is None else page.has_change_permission(request)
+        if writes and (refusal := step_up(request)):
+            return refusal
+        return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[misc]  # ModelAdmin's
 
 
 def _page_of(request: HttpRequest) -> str:

@@ -17,6 +17,7 @@ from accounts.access import actor
 from accounts.api.throttles import Allowance
 from accounts.models import ApiToken
 from accounts.models.tokens import SCOPES
+from accounts.stepup import confirmation, has_stepped_up, step_up
 from accounts.tokens import make_token, revoke_token
 
 DAYS = {7: "7 days", 30: "30 days", 90: "90 days", 365: "One year"}
@@ -65,6 +66,8 @@ class NewTokenForm(forms.Form):
 @login_required
 def token_list(request: HttpRequest) -> HttpResponse:
     """The tokens and a form for a new one; the answer to the form is the only page that ever shows a secret."""
+    if request.method == "POST" and (refusal := step_up(request)):
+        return refusal
     form = NewTokenForm(request.POST or None)
     made, secret, status = None, None, 200
     if request.method == "POST" and form.is_valid():
@@ -79,6 +82,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
         "form": NewTokenForm() if made else form,
         "made": made,
         "secret": secret,
+        "confirmation": None if has_stepped_up(request) else confirmation(request),
         "tokens": ApiToken.objects.for_user(actor(request))[:SHOWN_TOKENS],
     }
     return render(request, "accounts/tokens.html", context, status=status)

@@ -31,6 +31,7 @@ def throwaway_database() -> Iterator[None]:
     """A migrated database of its own, dropped afterwards."""
     from django.db import connection
 
+    connection.settings_dict["TEST"]["NAME"] = f"benchmark_{os.getpid()}"  # beside tests and other benchmarks
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         yield

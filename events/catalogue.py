@@ -93,6 +93,13 @@ MINER_EXAMPLE = {
     "last_reading_at": "2026-11-23T04:15:00+00:00",
 }
 
+SITE: dict[str, Schema] = {
+    "site_id": {"type": "integer", "description": "the site's id"},
+    "name": {"type": "string", "description": "the site's name"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was found out"},
+}
+SITE_EXAMPLE = {"site_id": 1, "name": "North", "at": "2026-11-23T04:21:00+00:00"}
+
 CATALOGUE: dict[str, EventType] = {
     event.name: event
     for event in (
@@ -139,6 +146,32 @@ CATALOGUE: dict[str, EventType] = {
             "a machine that was offline gives a good reading",
             MINER | {"error": {"type": ["string", "null"], "description": "null"}},
             MINER_EXAMPLE | {"error": None},
+        ),
+        EventType(
+            "site.agent_back",
+            "a site's agent that was silent reports again",
+            SITE
+            | {
+                "silent_since": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "when it was found to be silent",
+                }
+            },
+            SITE_EXAMPLE | {"silent_since": "2026-11-23T04:21:00+00:00", "at": "2026-11-23T05:02:31+00:00"},
+        ),
+        EventType(
+            "site.agent_silent",
+            "a site's agent has reported no minute for five minutes",
+            SITE
+            | {
+                "newest_minute": {
+                    "type": ["string", "null"],
+                    "format": "date-time",
+                    "description": "the last that it reported; null when there was none",
+                }
+            },
+            SITE_EXAMPLE | {"newest_minute": "2026-11-23T04:15:00+00:00"},
         ),
         EventType(
             "webhook.disabled",

@@ -18,3 +18,11 @@ PEOPLES_MOVES = {
     MinerStatus.MAINTENANCE: (MinerStatus.ACTIVE, MinerStatus.OFFLINE),
     MinerStatus.ACTIVE: (MinerStatus.MAINTENANCE,),
 }
+
+
+class Collector(models.TextChoices):
+    """Who reads a site's machines each minute."""
+
+    FARM = "farm", "the farm's workers"
+    QUEUE = "queue", "workers on a queue of its own"
+    AGENT = "agent", "an agent at the site"

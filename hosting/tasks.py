@@ -7,10 +7,12 @@ from django.conf import settings
 
 from events.periodic import once_per_period
 from hosting import retention
-from hosting.models import Site
+from hosting.edge.silence import watch_agents
+from hosting.states import Collector
 from hosting.telemetry import partitions, rollups
-from hosting.telemetry.backlog import memory
-from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, collect
+from hosting.telemetry.collector import SweepBusy, collect
+from hosting.telemetry.duty import sites_to_sweep
+from hosting.telemetry.queues import SHARED, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +23,11 @@ SWEEP_EXPIRES_S = 50
 @shared_task
 @once_per_period(without_database=True)
 def sweep_sites() -> int:
-    """Beat's tick: one task per site, the sites as last known while the database is away."""
-    try:
-        sites = list(Site.objects.values_list("pk", flat=True))
-    except DATABASE_AWAY:
-        sites = memory().sites()
-    for site_id in sites:
-        sweep_site.apply_async((site_id,), expires=SWEEP_EXPIRES_S)
+    """Beat's tick: one task per site that workers read, on its queue; the sites as last known while the database is away."""
+    sites = sites_to_sweep()
+    for site_id, collector in sites.items():
+        queue = queue_of(site_id) if collector == Collector.QUEUE else SHARED
+        sweep_site.apply_async((site_id,), expires=SWEEP_EXPIRES_S, queue=queue)
     return len(sites)
 
 
@@ -41,6 +41,14 @@ def sweep_site(site_id: int) -> None:
         return
     if report:
         log.info("%s", report.line())
+
+
+@shared_task
+@once_per_period
+def watch_site_agents() -> None:
+    """Sites whose agent has fallen silent."""
+    for site_id in watch_agents():
+        log.warning("site %s: its agent is silent", site_id)
 
 
 @shared_task

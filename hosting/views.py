@@ -16,8 +16,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor, staff_required
 from hosting import summary
+from hosting.edge.silence import agent_hint
 from hosting.models import Miner, OperationLog, Site
-from hosting.states import MinerStatus
+from hosting.states import Collector, MinerStatus
 from hosting.telemetry import series
 from hosting.telemetry.export import write_csv
 
@@ -133,6 +134,7 @@ def site_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "chart_url": reverse("hosting:site_chart", args=[site.pk]),
         "chart_ranges": CHART_RANGES,
         "sweeps": sweeps,
+        "agent": agent_hint(site, timezone.now()) if user.is_staff and site.collector == Collector.AGENT else None,
         "failures": sweeps[0].failed if sweeps else {},
         "sites": [],
     }

@@ -93,6 +93,8 @@ REFUSALS: dict[type[Exception], Callable[[], exceptions.APIException]] = {
     DataError: lambda: exceptions.ValidationError("A value is outside of what can be stored."),
 }
 
+MOST_ITEMS = 20  # of a refused list are told
+
 
 def handle(error: Exception, _context: Mapping[str, Any]) -> Response | None:
     """Every refusal in one shape: `{"error": {"code", "message", "fields"?}}`; None lets a real failure through."""
@@ -141,8 +143,17 @@ def _body(refusal: exceptions.APIException) -> dict[str, Any]:
     return {"code": str(getattr(detail, "code", refusal.default_code)), "message": message}
 
 
-def _messages(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value]
+def _messages(value: Any) -> list[str]:
+    """Sentences; those about items of a list or an object inside a field say which."""
+    if isinstance(value, list):
+        return [message for one in value for message in _messages(one)]
+    if isinstance(value, dict):
+        inner = [(name, message) for name, one in value.items() for message in _messages(one)]
+        told = [
+            f"item {name + 1}: {message}" if isinstance(name, int) else f"{name}: {message}" for name, message in inner
+        ]
+        return [*told[:MOST_ITEMS], *([f"and {len(told) - MOST_ITEMS} more"] if len(told) > MOST_ITEMS else [])]
+    return [str(value)]
 
 
 def describe_errors(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:

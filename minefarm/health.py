@@ -14,7 +14,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 from django.utils import timezone
 
+from hosting.edge.silence import silent_agents
 from hosting.models import Miner, Site, TelemetrySweep
+from hosting.states import Collector
 from hosting.telemetry.partitions import partition_days
 from minefarm.celery import app
 from minefarm.devstack import status
@@ -105,7 +107,8 @@ def workers() -> Finding:
 def sweeps() -> Finding:
     if not Miner.objects.polled().exists():
         return Finding("sweeps", ok=True, saw="no machine is read yet")
-    polled = set(Site.objects.filter(miners__in=Miner.objects.polled()).values_list("name", flat=True))
+    swept = Site.objects.exclude(collector=Collector.AGENT)  # those have a check of their own
+    polled = set(swept.filter(miners__in=Miner.objects.polled()).values_list("name", flat=True))
     fresh = set(
         TelemetrySweep.objects.values("site__name")
         .annotate(last=Max("minute"))
@@ -115,6 +118,13 @@ def sweeps() -> Finding:
     late = sorted(polled - fresh)
     saw = f"late at {', '.join(late)}" if late else f"every site within {MAX_SWEEP_AGE.seconds // 60} minutes"
     return Finding("sweeps", not late, saw, "See that a worker and beat run; try `manage.py collect_telemetry`.")
+
+
+def agents() -> Finding:
+    sites = Site.objects.filter(collector=Collector.AGENT)
+    silent = sorted(silent_agents(database_now()).values_list("site__name", flat=True))
+    saw = f"silent at {', '.join(silent)}" if silent else f"{sites.count()} sites are read by one, none is silent"
+    return Finding("site agents", not silent, saw, "See that edge_agent runs there and its line is up.")
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
@@ -128,6 +138,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     broker,
     partitions,
     sweeps,
+    agents,
     workers,
 )
 

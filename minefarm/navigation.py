@@ -31,6 +31,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Dashboard", "dashboard", None, "admin:index"),
         ("Sites", "factory", "hosting.view_site", "admin:hosting_site_changelist"),
         ("Miners", "memory", "hosting.view_miner", "admin:hosting_miner_changelist"),
+        ("Site tokens", "router", "hosting.view_sitetoken", "admin:hosting_sitetoken_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (

@@ -22,6 +22,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 50},
         "catch_up": CatchUp.none(),
     },
+    # Sites whose agent has not reported for five minutes: their machines go offline, and somebody is told.
+    "site agents": {
+        "task": "hosting.tasks.watch_site_agents",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
+    },
     # Day partitions a week ahead, indexes for days that are over.
     "telemetry partitions": {
         "task": "hosting.tasks.maintain_partitions",

@@ -4,6 +4,7 @@
 docs/reference/settings.md lists the variables.
 """
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SECRET_KEY = env_secret("SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-if PRODUCTION:
+if PRODUCTION and not NO_DATABASE:
     refuse_unsafe_production(
         secret_key=SECRET_KEY,
         debug=DEBUG,
@@ -35,7 +36,7 @@ if PRODUCTION:
         database_url=DATABASE_URL,
         redis_url=REDIS_URL,
     )
-SECRET_KEY = SECRET_KEY or development_secret(STATE_DIR)
+SECRET_KEY = SECRET_KEY or (secrets.token_urlsafe(50) if NO_DATABASE else development_secret(STATE_DIR))
 
 # --- apps, lowest layer last ------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -271,6 +272,7 @@ REST_FRAMEWORK = {
         "anonymous": env.str("API_RATE_ANONYMOUS", default="30/min"),
         "failed_token": env.str("API_RATE_FAILED_TOKENS", default="30/3min"),
         "new_token": env.str("API_RATE_NEW_TOKENS", default="10/hour"),
+        "agent": env.str("API_RATE_AGENT", default="240/min"),
     },
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,6 +28,21 @@ def fresh_counters() -> None:
     from django.core.cache import cache
 
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_sign_in() -> Iterator[None]:
+    """`force_login` counts as the password given at that moment, as at the form. Tests of step-up override this."""
+    from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+    from django.contrib.auth.signals import user_logged_in
+
+    def prove(request, user, **_):
+        if not get_authentication_records(request, user):
+            record_authentication(request, user, method="password")
+
+    user_logged_in.connect(prove, dispatch_uid="tests.fresh_sign_in")
+    yield
+    user_logged_in.disconnect(dispatch_uid="tests.fresh_sign_in")
 
 
 @pytest.fixture

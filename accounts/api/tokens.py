@@ -16,6 +16,7 @@ from accounts.api.authentication import NEVER
 from accounts.api.throttles import Allowance
 from accounts.models import ApiToken
 from accounts.models.tokens import SCOPES
+from accounts.stepup import step_up_required
 from accounts.tokens import make_token, revoke_token
 
 ROW_FIELDS = ("id", "name", "token_key", "scopes", "addresses", "created", "expiry", "last_used_at", "revoked_at")
@@ -57,7 +58,8 @@ def token_row(flat: dict[str, Any]) -> dict[str, Any]:
     ),
     create=extend_schema(
         summary="Make an API token (session only)",
-        description="The answer holds the token, which is shown this once. No token can make another.",
+        description="The answer holds the token, which is shown this once. No token can make another, and the person must have"
+        " given a password or a code within five minutes.",
         responses={201: NewTokenSerializer},
     ),
     destroy=extend_schema(
@@ -81,6 +83,7 @@ class TokenView(viewsets.GenericViewSet[ApiToken]):
         page = self.paginate_queryset(self.get_queryset().values(*ROW_FIELDS))
         return self.get_paginated_response([token_row(flat) for flat in page or ()])
 
+    @step_up_required
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)

@@ -20,6 +20,7 @@ class Outcome(models.TextChoices):
     THROTTLED = "throttled", "Too many tries"
     SECOND_FACTOR_FAILED = "second_factor_failed", "Wrong code"
     SECOND_FACTOR_THROTTLED = "second_factor_throttled", "Too many codes"
+    NOT_CONFIRMED = "not_confirmed", "Wrong password, asked again while signed in"
     MALFORMED = "malformed", "Not an address and a password"
 
 

@@ -1,7 +1,6 @@
 """API tokens: what a program shows instead of a password. Only the digest is kept."""
 
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Self
 
 from django.conf import settings
@@ -11,6 +10,7 @@ from django.utils import timezone
 from knox.models import AbstractAuthToken, get_digest_token
 
 from accounts.models.people import User
+from minefarm.lib.network import is_within
 
 # What a token may do, within what its owner's role may: approving is for people alone and will never be here.
 SCOPES = {"read": "Read what you may see", "write": "Change what you may change"}
@@ -74,12 +74,4 @@ class ApiToken(AbstractAuthToken):
 
     def is_allowed_from(self, address: str | None) -> bool:
         """Whether the address lies in one of the token's networks, or it has none."""
-        if not self.addresses:
-            return True
-        if address is None:
-            return False
-        try:
-            source = ip_address(address)
-        except ValueError:
-            return False
-        return any(source in ip_network(network) for network in self.addresses)
+        return is_within(address, self.addresses)

@@ -23,6 +23,7 @@ OUTCOME_LABELS = {
     Outcome.SECOND_FACTOR_ASKED: "info",
     Outcome.BAD_PASSWORD: "warning",
     Outcome.SECOND_FACTOR_FAILED: "warning",
+    Outcome.NOT_CONFIRMED: "warning",
     Outcome.THROTTLED: "danger",
     Outcome.SECOND_FACTOR_THROTTLED: "danger",
 } | dict.fromkeys((Outcome.UNKNOWN_USER, Outcome.DISABLED, Outcome.EXPIRED_ACCESS, Outcome.MALFORMED), "default")

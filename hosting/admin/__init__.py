@@ -1,3 +1,3 @@
-from hosting.admin import inventory, telemetry, upkeep
+from hosting.admin import agents, inventory, telemetry, upkeep
 
-__all__ = ["inventory", "telemetry", "upkeep"]
+__all__ = ["agents", "inventory", "telemetry", "upkeep"]

@@ -24,8 +24,9 @@ from hosting.admin.actions import MinerActions
 from hosting.admin.filters import SiteFilter
 from hosting.admin.imports import MinerImportAdmin
 from hosting.admin.upkeep import ElectricityPriceInline
+from hosting.edge.silence import agent_hint
 from hosting.models import Miner, MinerLatest, MinerModel, Site, TelemetrySweep
-from hosting.states import MinerStatus
+from hosting.states import Collector, MinerStatus
 from hosting.summary import FRESH_FOR, last_sweeps
 from minefarm.lib.records import UNKNOWN, FarmAdmin, age_with_moment, column
 
@@ -44,9 +45,10 @@ class SiteAdmin(FarmAdmin):
     search_fields = ("name", "location")
     inlines = (ElectricityPriceInline,)
     change_form_outer_after_template = "admin/hosting/site/sweeps.html"
-    readonly_fields = ("total_miners", "active_miners", "created_at")
+    readonly_fields = ("total_miners", "active_miners", "created_at", "agent_state")
     fieldsets = (
         (None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),
+        ("Reading", {"fields": ("collector", "agent_state")}),
         ("Machines", {"fields": ("total_miners", "active_miners", "created_at")}),
     )
     add_fieldsets = ((None, {"fields": ("name", "location", "time_zone", "capacity_mw")}),)
@@ -71,6 +73,13 @@ class SiteAdmin(FarmAdmin):
     @column("last sweep", ordering="swept_at")
     def last_sweep(self, site: Site) -> SafeString | str:
         return age_with_moment(getattr(site, "swept_at", None), timezone.now())
+
+    @column("agent")
+    def agent_state(self, site: Site) -> str:
+        """What was last heard of the site's agent, and what to do when that is long ago."""
+        if site.collector != Collector.AGENT:
+            return UNKNOWN
+        return agent_hint(site, timezone.now())
 
     @column("page")
     def page(self, site: Site) -> SafeString:

@@ -1,3 +1,4 @@
+from hosting.models.agents import SiteAgent, SiteToken
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -29,9 +30,11 @@ __all__ = [
     "RetentionHold",
     "RetiredDay",
     "Site",
+    "SiteAgent",
     "SiteBucket",
     "SiteHour",
     "SiteOfLimit",
+    "SiteToken",
     "Telemetry",
     "TelemetryGap",
     "TelemetrySweep",

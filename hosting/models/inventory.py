@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from accounts.roles import Role
-from hosting.states import MinerStatus
+from hosting.states import Collector, MinerStatus
 from hosting.zones import minutes_past_the_hour, validate_time_zone
 
 # PostgreSQL refuses these to customers' requests (migration row_security): a query for a customer must not name them.
-SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners")
+SITE_STAFF_COLUMNS = ("capacity_mw", "total_miners", "active_miners", "collector")
 MINER_STAFF_COLUMNS = ("cgminer_ip", "cgminer_port", "cgminer_enabled")
 
 
@@ -53,6 +53,13 @@ class Site(models.Model):
     )
     total_miners = models.IntegerField(default=0, db_default=0, editable=False)
     active_miners = models.IntegerField(default=0, db_default=0, editable=False)
+    collector = models.TextField(
+        "read by",
+        choices=Collector,
+        default=Collector.FARM,
+        db_default=Collector.FARM,
+        help_text="A queue of its own is called telemetry.site-ID: a worker in the site's network takes it with -Q.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = SiteRows.as_manager()
@@ -61,6 +68,9 @@ class Site(models.Model):
         db_table = "hosting_sites"
         ordering = ["name"]
         indexes = [models.Index(fields=["name"], name="idx_hosting_sites_name")]
+        constraints = [
+            models.CheckConstraint(condition=Q(collector__in=Collector.values), name="hosting_sites_collector_known")
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -22,7 +22,7 @@ from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
 from hosting.telemetry.store import Row, Stored, SweepFacts, encode, pack, store_sweep
-from hosting.telemetry.targets import PolledMiner, polled_miners
+from hosting.telemetry.targets import Identity, PolledMiner, polled_miners
 from minefarm.lib.clock import database_minute
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Sweep:
     def store(self, lock: Fence) -> Stored:
         """Write the minute and what the machines say of themselves. Raises LockLost, or an error of DATABASE_AWAY."""
         stored = store_sweep(self.facts, self.rows, lock=lock)
-        remember_identities(self.known, self.results)
+        remember_identities(new_identities(self.known, self.results))
         return stored
 
     def keep(self) -> None:
@@ -267,8 +267,8 @@ def count_rejected(results: Iterable[PollResult]) -> dict[str, int]:
     return dict(counts)
 
 
-def remember_identities(known: dict[int, PolledMiner], results: Iterable[PollResult]) -> int:
-    """Write down who answered and how to ask it most cheaply next time, where that has changed."""
+def new_identities(known: dict[int, PolledMiner], results: Iterable[PollResult]) -> list[Identity]:
+    """What machines said of themselves, and how to ask them most cheaply next time, where that has changed."""
     changed = []
     for result in results:
         reading = result.reading
@@ -280,6 +280,11 @@ def remember_identities(known: dict[int, PolledMiner], results: Iterable[PollRes
         identity = (reading.make, reading.model or model, reading.firmware or firmware, result.command_set)
         if identity != before:
             changed.append((result.key, *identity))
+    return changed
+
+
+def remember_identities(changed: Sequence[Identity]) -> int:
+    """Write down who answered and how; those of machines that are gone are left out."""
     if changed:
         with transaction.atomic():
             present = set(Miner.objects.filter(pk__in=[row[0] for row in changed]).values_list("pk", flat=True))

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from django.db import connection
 
 from events.models import LockLost
-from hosting.models import Site
-from hosting.telemetry.backlog import memory
-from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, SweepReport, collect, sweep_blind
+from hosting.telemetry.collector import SweepBusy, SweepReport, collect, sweep_blind
+from hosting.telemetry.duty import own_sites
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +43,7 @@ class Loop:
     def _sites(self) -> list[int]:
         if self.only is not None:
             return list(self.only)
-        try:
-            return list(Site.objects.values_list("pk", flat=True))
-        except DATABASE_AWAY:
-            return memory().sites()
+        return own_sites()
 
     def _begin(self, pool: ThreadPoolExecutor, site_id: int) -> None:
         under_way = self._running.get(site_id)

@@ -378,6 +378,30 @@ def _move_statuses(cursor: "Cursor[Any]", facts: SweepFacts, *, any_failed: bool
     return moved[0], moved[1]
 
 
+# Machines that nobody asked: no row of theirs is in a sweep.
+GO_SILENT = f"""
+UPDATE hosting_miners m SET status = 'offline', updated_at = clock_timestamp()
+FROM hosting_miners x LEFT JOIN miner_latest l ON l.miner_id = x.id
+WHERE m.id = x.id AND x.site_id = %(site)s AND x.cgminer_enabled AND x.cgminer_ip IS NOT NULL AND m.status = 'active'
+  AND COALESCE(l.seen_at, x.created_at) <= %(minute)s - interval '{OFFLINE_AFTER}'
+RETURNING m.id, m.serial_number, m.client_id, l.seen_at, 'agent silent'
+"""
+
+
+def take_silent_offline(site_id: int, now: datetime, *, lock: Fence) -> int:
+    """Move active machines of a site that nobody reads to offline; how many. Raises LockLost."""
+    facts = SweepFacts(site_id, now, {}, 0.0, 0.0)
+    with connection.wrap_database_errors, transaction.atomic(), connection.cursor() as wrapper:
+        cursor = cast("Cursor[Any]", wrapper.cursor)
+        lock.fence()
+        cursor.execute(GO_SILENT, {"site": site_id, "minute": now})
+        found = cursor.fetchall()
+        if found:
+            _report_moves(cursor, "offline", facts, found)
+            _count_site(cursor, site_id)
+    return len(found)
+
+
 def _report_moves(
     cursor: "Cursor[Any]",
     operation: str,

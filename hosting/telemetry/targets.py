@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,8 +13,10 @@ from uuid import UUID
 from django.db.models.functions import Coalesce
 
 from hosting.models import Miner, Site
+from hosting.states import Collector
 from minefarm.lib.clock import database_now
 
+Identity = tuple[int, str | None, str | None, str | None, str | None]  # miner, make, model, firmware, command set
 # Silent for so long: asked every so many minutes.
 PATIENCE = ((timedelta(days=1), 15), (timedelta(hours=1), 5), (timedelta.min, 1))
 
@@ -109,6 +111,27 @@ class Memory:
     def sites(self) -> list[int]:
         return sorted(int(path.stem) for path in self.folder.glob("*.json")) if self.folder.is_dir() else []
 
+    def remember_duty(self, sites: Mapping[int, str]) -> None:
+        """Write down which sites workers read, and forget the machines of the others."""
+        path = self.folder / "duty"
+        content = json.dumps(sites)
+        if not path.exists() or path.read_text() != content:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            writing = path.with_suffix(f".{os.getpid()}")
+            writing.write_text(content)
+            writing.replace(path)
+        for site_id in self.sites():
+            if site_id not in sites:
+                self.forget(site_id)
+
+    def recall_duty(self) -> dict[int, str]:
+        """The sites as last written down, or else those that were swept here."""
+        try:
+            known: dict[str, str] = json.loads((self.folder / "duty").read_text())
+        except FileNotFoundError:
+            return dict.fromkeys(self.sites(), str(Collector.FARM))
+        return {int(site_id): collector for site_id, collector in known.items()}
+
     def recall(self, site_id: int) -> tuple[list[PolledMiner], datetime] | None:
         """The site's machines and the present minute by the database's clock as last seen; None for an unknown site."""
         try:
@@ -127,7 +150,9 @@ class Memory:
 
 def plain(miner: PolledMiner) -> dict[str, Any]:
     known = asdict(miner)
-    return known | {name: str(known[name]) for name in ("client_id", "efficiency_j_th", "nameplate_w") if known[name]}
+    return known | {
+        name: str(known[name]) for name in ("client_id", "efficiency_j_th", "nameplate_w") if known[name] is not None
+    }
 
 
 def revive(known: dict[str, Any]) -> PolledMiner:

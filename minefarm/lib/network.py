@@ -1,6 +1,7 @@
 """Where a request comes from. One answer for the sign-in trail, for limits and for address lists."""
 
 import ipaddress
+from collections.abc import Collection
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -32,6 +33,17 @@ def network_of(address: str | None) -> str:
     if ip.version == 4:
         return address
     return str(ipaddress.ip_network(f"{address}/{IPV6_NETWORK}", strict=False))
+
+
+def is_within(address: str | None, networks: Collection[str]) -> bool:
+    """Whether the address lies in one of the networks, or there is none to lie in."""
+    if not networks:
+        return True
+    try:
+        source = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    return any(source in ipaddress.ip_network(network) for network in networks)
 
 
 def _parse(text: str) -> str | None:

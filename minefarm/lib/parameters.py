@@ -20,11 +20,14 @@ BAD_MOMENT = "Give a time such as 2026-11-23T10:00:00Z, between 2009 and 2100; i
 
 
 def refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
-    """Raise ValidationError (400) for a parameter that would be ignored: a misspelt filter would show everything."""
+    """Raise ValidationError (400) for a parameter that would be ignored: a misspelt or empty filter would show everything."""
     unknown = sorted(set(request.query_params) - known)
     if unknown:
         hint = f"There is no such parameter; known are {', '.join(sorted(known - {'format'}))}."
         raise ValidationError(dict.fromkeys(unknown, hint))
+    empty = [name for name, value in request.query_params.items() if not str(value).strip()]
+    if empty:
+        raise ValidationError(dict.fromkeys(empty, "Give a value, or leave the parameter out."))
 
 
 @extend_schema_field(OpenApiTypes.INT)

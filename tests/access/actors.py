@@ -25,6 +25,7 @@ ACTORS = {
     "expired": Actor("client_a", state="expired"),
     "revoked": Actor("client_a", state="revoked"),
     "disabled": Actor("client_a", state="disabled"),
+    "viewing": Actor("admin", state="viewing"),  # as client_a
     "read_token": Actor("client_a", token="read"),
     "write_token": Actor("client_a", token="write"),
     "old_token": Actor("client_a", token="expired"),

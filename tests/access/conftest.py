@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
+from analytics.models import MarketSnapshot, TechnicalIndicator
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -35,6 +36,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     Impersonation.objects.create(by_user=admin, as_user=client_a, reason="a look")
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
+    now = timezone.now()
+    price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
+    TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
     return {
         "/miners/": miner_a.pk,
         "/sites/": site.pk,
@@ -104,6 +108,9 @@ def sign_in(request, things, settings):
         client = Client(headers=bearer(person, actor.token)) if actor.token else Client()
         if not actor.token:
             client.force_login(person)
+        if actor.state == "viewing":
+            viewed = request.getfixturevalue("client_a")
+            assert client.post(f"/view-as/{viewed.pk}/", {"reason": "the table of who may what"}).status_code == 302
         change_access(person, actor.state)
         return client
 

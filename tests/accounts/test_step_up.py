@@ -1,20 +1,29 @@
 """Dangerous things need a fresh proof."""
 
+from datetime import timedelta
+
 import pytest
 import time_machine
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
 
+from accounts.models import ApiToken, Impersonation, Invitation, LoginRecord
 from accounts.stepup import has_stepped_up, step_up_required
 from minefarm.api import handle
 
 pytestmark = pytest.mark.django_db
 CONFIRM = "/accounts/reauthenticate/"
 DANGEROUS = "/accounts/2fa/totp/activate/"  # allauth's own pages follow the same rule
+
+
+@pytest.fixture(autouse=True)
+def fresh_sign_in() -> None:
+    """Here `force_login` is no proof."""
 
 
 @step_up_required
@@ -145,3 +154,76 @@ def test_the_password_of_somebody_signed_in_is_not_guessed(client, operator):
     answers = [client.post(CONFIRM, {"password": "wrong"}).status_code for _ in range(7)]
     assert answers[:4] == [200] * 4
     assert answers[-1] == 429
+    trail = list(LoginRecord.objects.values_list("outcome", "success", "user"))
+    assert trail == [("not_confirmed", False, operator.pk)] * answers.count(200)
+
+
+# --- what wears it ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def office(client, owner):
+    client.force_login(owner)
+    return client
+
+
+def confirm(client) -> None:
+    assert client.post(CONFIRM, {"password": "correct horse battery"}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/accounts/user/add/",
+        "/admin/accounts/user/{client}/change/",
+        "/admin/accounts/user/{client}/password/",
+        "/admin/accounts/invitation/add/",
+        "/view-as/{client}/",
+    ],
+)
+def test_a_form_that_gives_rights_asks_before_anything_is_typed(office, client_a, path):
+    path = path.format(client=client_a.pk)
+    for answer in (office.get(path), office.post(path, {"role": "owner", "reason": "a look"})):
+        assert (answer.status_code, answer["Location"].split("?")[0]) == (302, CONFIRM)
+    client_a.refresh_from_db()
+    assert client_a.role == "client"
+    assert not Impersonation.objects.exists()
+    confirm(office)
+    assert office.get(path).status_code == 200
+
+
+def test_whoever_may_only_look_is_not_asked(client, operator, owner):
+    client.force_login(operator)
+    assert client.get(f"/admin/accounts/user/{owner.pk}/change/").status_code == 403
+    assert client.get(f"/view-as/{owner.pk}/").status_code == 404
+
+
+def test_an_invitation_is_sent_again_after_a_fresh_proof_only(office, owner):
+    sent = Invitation.objects.create(
+        email="new@farm.example", token_sha256="x", invited_by=owner, expires_at=timezone.now() + timedelta(days=1)
+    )
+    page, chosen = "/admin/accounts/invitation/", {"_selected_action": [sent.pk]}
+    assert office.post(page, chosen | {"action": "send_again"})["Location"].startswith(CONFIRM)
+    sent.refresh_from_db()
+    assert sent.token_sha256 == "x"
+    office.post(page, chosen | {"action": "take_back"})  # what only takes away is never held up
+    sent.refresh_from_db()
+    assert sent.revoked_at is not None
+
+
+def test_a_token_is_made_after_a_fresh_proof_and_revoked_without(client, client_a):
+    client.force_login(client_a)
+    wish = {"name": "monitoring", "scopes": ["read"], "days": 30}
+    assert "first confirm that it is you" in client.get("/accounts/tokens/").text
+    assert client.post("/accounts/tokens/", wish)["Location"].startswith(CONFIRM)
+    in_the_api = {"name": "x", "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z"}
+    refused = client.post("/api/v1/tokens/", in_the_api, content_type="application/json")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "step_up_required")
+    assert not ApiToken.objects.exists()
+    confirm(client)
+    assert client.post("/accounts/tokens/", wish).status_code == 200
+    token = ApiToken.objects.get()
+    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
+        assert client.post(f"/accounts/tokens/{token.pk}/revoke/").status_code == 302
+    token.refresh_from_db()
+    assert token.revoked_at is not None

@@ -7,8 +7,8 @@ from django.core.management.base import CommandError, CommandParser
 from events.models import LockLost
 from hosting.management.sites import site_named
 from hosting.models import Site
-from hosting.telemetry.backlog import memory
-from hosting.telemetry.collector import DATABASE_AWAY, SweepBusy, SweepReport, collect
+from hosting.telemetry.collector import SweepBusy, SweepReport, collect
+from hosting.telemetry.duty import own_sites
 from hosting.telemetry.loop import Loop
 from minefarm.lib.command import FarmCommand, progress
 
@@ -65,13 +65,11 @@ class Command(FarmCommand):
 
 
 def every_site() -> list[int]:
-    """All sites, or those that this host swept last while the database is away."""
-    try:
-        return list(Site.objects.values_list("pk", flat=True))
-    except DATABASE_AWAY:
-        if known := memory().sites():
-            return known
-        raise
+    """All sites that the farm's workers read, or those of them that this host knows while the database is away."""
+    known = own_sites()
+    if not known:
+        Site.objects.exists()  # raises when the database is away, which is why none is known
+    return known
 
 
 def total(reports: list[SweepReport]) -> dict[str, Any]:
