@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-browser demo test test-storm test-browser lint types layers check check-deploy bench lock clean
+.PHONY: help install install-dev install-browser install-control demo test test-storm test-browser lint types layers check check-deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,7 @@ help:  ## list the targets
 install: .venv/stamp-base  ## make .venv with what the product needs
 install-dev: install .venv/stamp-dev
 install-browser: install-dev .venv/stamp-browser
+install-control: install .venv/stamp-control  ## the library for makes that MineFarm does not command itself
 
 demo: install  ## a farm of simulated miners, polled every minute: portal, admin, API
 	@MINERS='$(MINERS)' PORT='$(PORT)' exec $(BIN)/python manage.py demo --miners '$(MINERS)' --port '$(PORT)' $(ARGS)
@@ -57,10 +58,11 @@ check-deploy: install  ## Django's deployment checks on production settings, wit
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 bench: install-dev  ## every benchmark, each printing a ratio against a limit of the same run
-	@for b in benchmarks/*.py; do case $$b in */_*) ;; *) echo "== $$b"; $(BIN)/python $$b || exit 1;; esac; done
+	@missed=; for b in benchmarks/*.py; do case $$b in */_*) ;; *) echo "== $$b"; $(BIN)/python $$b || missed="$$missed $$b";; esac; done; \
+	  [ -z "$$missed" ] || { echo "not met:$$missed" >&2; exit 1; }
 
 lock: install-dev  ## refresh requirements/*.txt from the .in files
-	@cd requirements && for group in prod base dev browser; do \
+	@cd requirements && for group in prod base dev browser control; do \
 	  ../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate $$group.in -o $$group.txt || exit 1; done
 
 clean:  ## stop the embedded servers, remove their data and .venv

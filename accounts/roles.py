@@ -40,6 +40,10 @@ TABLE: dict[str, str] = {
     "miner:change": "oau",
     "miner:delete": "oa",
     "miner:command": "oau",
+    "minercredential:view": "oa",
+    "minercredential:add": "oa",
+    "minercredential:change": "oa",
+    "minercredential:delete": "oa",
     # what is measured and done
     "telemetry:view": "oaucg",
     "telemetry:export": "oauc",

@@ -9,7 +9,8 @@ from accounts.roles import Role
 from analytics.calculation import calculate_indicators
 from analytics.history import seed_generated
 from hosting.cgminer.simulator import SimulatedMiner
-from hosting.models import OperationLog, Site
+from hosting.control.factory import FACTORY_LOGINS
+from hosting.models import MinerCredential, OperationLog, Site
 from hosting.simulation import register_simulated
 from minefarm.lib.clock import database_now
 
@@ -42,6 +43,15 @@ def real_farm() -> bool:
     return User.objects.exclude(email__endswith=f"@{DOMAIN}").exists()
 
 
+def keep_factory_logins(site: Site) -> None:
+    """Simulated machines have the logins of their makers' factories."""
+    for make, login in FACTORY_LOGINS.items():
+        row = MinerCredential.objects.filter(site=site, make=make).first() or MinerCredential(site=site, make=make)
+        row.user = login.user
+        row.set_password(login.password)
+        row.save()
+
+
 @transaction.atomic
 def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     """Make the demo's people and sites, and put each machine into a site; return the number of machines per site.
@@ -61,6 +71,7 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         OperationLog.objects.filter(miner__in=earlier).delete()
         earlier.delete()
         register_simulated(part, site=site, clients=clients)
+        keep_factory_logins(site)
         counts[name] = len(part)
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()

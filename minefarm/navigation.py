@@ -32,6 +32,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Sites", "factory", "hosting.view_site", "admin:hosting_site_changelist"),
         ("Miners", "memory", "hosting.view_miner", "admin:hosting_miner_changelist"),
         ("Site tokens", "router", "hosting.view_sitetoken", "admin:hosting_sitetoken_changelist"),
+        ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
     "Telemetry": (

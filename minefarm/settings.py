@@ -350,6 +350,9 @@ TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
 TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
 
+# --- control ----------------------------------------------------------------------------------------------------------
+MINEFARM_FACTORY_LOGINS = env.bool("MINEFARM_FACTORY_LOGINS", default=False)
+
 # --- market: keyless sources by their base URLs; an empty one is not asked -----------------------------------------------
 MARKET_SOURCE = env.str("MARKET_SOURCE", default="live")
 if MARKET_SOURCE not in {"live", "generated", "off"}:

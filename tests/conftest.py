@@ -31,8 +31,11 @@ def fresh_counters() -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_sign_in() -> Iterator[None]:
-    """`force_login` counts as the password given at that moment, as at the form. Tests of step-up override this."""
+def fresh_sign_in(request) -> Iterator[None]:
+    """`force_login` counts as the password given at that moment, as at the form; not in tests marked `stale_sign_in`."""
+    if request.node.get_closest_marker("stale_sign_in"):
+        yield
+        return
     from allauth.account.internal.flows.login import get_authentication_records, record_authentication
     from django.contrib.auth.signals import user_logged_in
 

@@ -1,3 +1,3 @@
-from hosting.admin import agents, inventory, telemetry, upkeep
+from hosting.admin import agents, credentials, inventory, telemetry, upkeep
 
-__all__ = ["agents", "inventory", "telemetry", "upkeep"]
+__all__ = ["agents", "credentials", "inventory", "telemetry", "upkeep"]

@@ -56,11 +56,18 @@ class MinerLatestAdmin(RecordAdmin):
         "hashrate_avg",
         "power",
         "temperature",
+        "board_temperature_c",
+        "inlet_temperature_c",
         "fans",
         "uptime",
         "accepted",
         "rejected",
         "hardware_errors",
+        "boards_told",
+        "error_codes",
+        "pool_url",
+        "pool_worker",
+        "details_at",
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[MinerLatest]":
@@ -91,6 +98,11 @@ class MinerLatestAdmin(RecordAdmin):
     @column("°C", ordering="temperature_c")
     def temperature(self, latest: MinerLatest) -> str:
         return UNKNOWN if latest.temperature_c is None else f"{latest.temperature_c:.1f}"
+
+    @column("boards")
+    def boards_told(self, latest: MinerLatest) -> str:
+        told = [", ".join(f"{name} {value}" for name, value in board.items()) for board in latest.boards or []]
+        return "; ".join(told) or UNKNOWN
 
     @column("uptime")
     def uptime(self, latest: MinerLatest) -> str:

@@ -40,9 +40,17 @@ MINER_JOINED = (
 )
 
 
-def miner_values(miners: QuerySet[Miner], *, staff: bool) -> QuerySet[Miner, Flat]:
-    numbers = {f"{key}_number": Cast(f"latest__{key}", FloatField()) for key in LATEST_DECIMALS}
+# Told of one machine and not in lists.
+DETAIL = ("error_codes", "pool_url", "pool_worker", "boards")
+DETAIL_DECIMALS = ("board_temperature_c", "inlet_temperature_c")
+
+
+def miner_values(miners: QuerySet[Miner], *, staff: bool, details: bool = False) -> QuerySet[Miner, Flat]:
+    decimals = (*LATEST_DECIMALS, *DETAIL_DECIMALS) if details else LATEST_DECIMALS
+    numbers = {f"{key}_number": Cast(f"latest__{key}", FloatField()) for key in decimals}
     columns = (*MINER_OPEN, *MINER_JOINED, *((*MINER_STAFF, *MINER_OWNER) if staff else ()))
+    if details:
+        columns = (*columns, "latest__details_at", *(f"latest__{key}" for key in DETAIL))
     flat: QuerySet[Miner, Flat] = miners.values(*columns, **numbers)
     return flat
 
@@ -61,6 +69,13 @@ def miner_row(flat: Flat, *, staff: bool) -> dict[str, Any]:
         row["client"] = flat["client_id"] and {"id": flat["client_id"], "email": flat["client__email"]}
         row |= {key: flat[key] for key in MINER_STAFF}
     return row
+
+
+def details_row(flat: Flat) -> dict[str, Any] | None:
+    if flat["latest__details_at"] is None:
+        return None
+    row = {"read_at": flat["latest__details_at"]} | {key: flat[f"{key}_number"] for key in DETAIL_DECIMALS}
+    return row | {key: flat[f"latest__{key}"] for key in DETAIL}
 
 
 SITE_OPEN = ("id", "name", "location")

@@ -76,6 +76,32 @@ class LatestSerializer(serializers.Serializer[dict[str, Any]]):
     error = serializers.CharField(allow_null=True)
 
 
+class BoardSerializer(serializers.Serializer[dict[str, Any]]):
+    """One hash board; what the machine does not tell is left out."""
+
+    board = serializers.IntegerField(help_text="The machine's own number for it.")
+    hashrate_ths = serializers.FloatField(required=False, help_text="TH/s; Avalon tells the session's average.")
+    chips = serializers.IntegerField(required=False, help_text="Chips that answer.")
+    chips_expected = serializers.IntegerField(required=False)
+    temperature_c = serializers.FloatField(required=False, help_text="Hottest chip, °C.")
+    board_temperature_c = serializers.FloatField(required=False, help_text="The board itself, °C.")
+    hardware_errors = serializers.IntegerField(required=False)
+
+
+class DetailsSerializer(serializers.Serializer[dict[str, Any]]):
+    """What is read every fifth minute (the pool: every hour)."""
+
+    read_at = serializers.DateTimeField()
+    board_temperature_c = serializers.FloatField(allow_null=True, help_text="Hottest board, °C.")
+    inlet_temperature_c = serializers.FloatField(allow_null=True, help_text="Air going in, °C.")
+    error_codes = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="The maker's own codes."
+    )
+    pool_url = serializers.CharField(allow_null=True)
+    pool_worker = serializers.CharField(allow_null=True)
+    boards = BoardSerializer(many=True, allow_null=True)
+
+
 class MinerSerializer(serializers.Serializer[dict[str, Any]]):
     id = serializers.IntegerField()
     serial_number = serializers.CharField()
@@ -87,6 +113,7 @@ class MinerSerializer(serializers.Serializer[dict[str, Any]]):
     model = MinersModelSerializer(allow_null=True)
     site = MinersSiteSerializer(allow_null=True)
     latest = LatestSerializer(allow_null=True, help_text="Null until the first sweep.")
+    details = DetailsSerializer(allow_null=True, required=False, help_text="Of one machine, not in lists.")
     client = MinersClientSerializer(allow_null=True, required=False, help_text="The owner; staff only.")
     cgminer_ip = serializers.CharField(allow_null=True, required=False, help_text="Staff only.")
     cgminer_port = serializers.IntegerField(required=False, help_text="Staff only.")

@@ -130,3 +130,8 @@ class MinerView(ResourceView):
 
     def row(self, flat: rows.Flat) -> dict[str, Any]:
         return rows.miner_row(flat, staff=actor(self.request).is_staff)
+
+    def read(self, pk: int) -> dict[str, Any]:
+        staff = actor(self.request).is_staff
+        flat = get_object_or_404(rows.miner_values(self.get_queryset(), staff=staff, details=True), pk=pk)
+        return rows.miner_row(flat, staff=staff) | {"details": rows.details_row(flat)}

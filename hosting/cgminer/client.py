@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import cast
 
-from hosting.cgminer.dialects import generic, identify
-from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused
+from hosting.cgminer import framed
+from hosting.cgminer.dialects import generic, identify, whatsminer
+from hosting.cgminer.dialects.sections import Fields, Replies, device_time, refused, status
 from hosting.cgminer.protocol import (
     MAX_REPLY_BYTES,
     Document,
@@ -24,8 +26,12 @@ from hosting.cgminer.protocol import (
 from hosting.cgminer.reading import ReadError, Reading, estimate_where_missing
 
 # A poller never sends anything else; commands that change a machine live elsewhere.
-READ_ONLY = frozenset({"summary", "stats", "devs", "version", "devdetails"})
+READ_ONLY = frozenset({
+    "summary", "stats", "estats", "litestats", "devs", "edevs", "version", "devdetails", "pools", "config", "temps", "fans",
+    "power", "tunerstatus", "temperature", "fan", "psu", "get_error_code", "get.miner.status",
+})  # fmt: skip
 JOINED = "summary+stats"
+DOWN = "btminer process is down"  # a Whatsminer that was told to rest and answers nothing else
 # Nothing is gained by asking such a machine in another way.
 SILENT = frozenset({ReadError.TIMEOUT, ReadError.REFUSED})
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
@@ -36,12 +42,17 @@ RESERVED_FILES = 64  # descriptors that the process needs beside its sockets
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A machine to read. `command_set` is what it answered last time; `key` is the caller's name for it."""
+    """A machine to read. `command_set` is what it answered last time; `key` is the caller's name for it.
+
+    With `details` its boards and error codes are read, too, with `pool` also the pool: some makes take an exchange for each.
+    """
 
     host: str
     port: int
     command_set: str | None = None
     key: int = 0
+    details: bool = False
+    pool: bool = False
 
 
 @dataclass(slots=True)
@@ -154,18 +165,34 @@ async def exchange(host: str, port: int, request: bytes, deadline: float) -> tup
             protocol.transport.abort()
 
 
-async def poll(host: str, port: int, *, timeout_s: float = 5.0, command_set: str | None = None) -> PollResult:
-    """Read one machine within `timeout_s` in all. Faults of the device are in the result, never raised."""
-    return await _poll(Target(host, port, command_set), timeout_s)
+async def poll(
+    host: str,
+    port: int,
+    *,
+    timeout_s: float = 5.0,
+    command_set: str | None = None,
+    details: bool = False,
+    pool: bool = False,
+) -> PollResult:
+    """Read one machine within `timeout_s` in all; `details` and `pool` are Target's. Faults are in the result, never raised."""
+    return await _poll(Target(host, port, command_set, details=details, pool=pool), timeout_s)
 
 
 async def _poll(target: Target, timeout_s: float) -> PollResult:
     loop = asyncio.get_running_loop()
     started = loop.time()
-    conversation = _Conversation(target.host, target.port, started + timeout_s)
     result = PollResult(target.host, target.port, key=target.key)
     try:
-        result.reading, result.command_set = await conversation.read(target.command_set)
+        if target.port == framed.PORT:
+            result.reading = await framed.read(
+                target.host, target.port, started + timeout_s, details=target.details or target.pool
+            )
+            result.command_set = framed.COMMAND
+        else:
+            conversation = _Conversation(target.host, target.port, started + timeout_s)
+            result.reading, result.command_set = await conversation.read(target.command_set)
+            if target.details or target.pool:
+                await conversation.add_details(result.reading, pool=target.pool)
     except ProtocolError as error:
         result.error = error.reason
     result.wall_s = loop.time() - started
@@ -194,12 +221,14 @@ def bytes_of(request: str) -> bytes:
 class _Conversation:
     """The exchanges of one poll, under one deadline."""
 
-    __slots__ = ("deadline", "host", "port", "repairs", "replies")
+    __slots__ = ("deadline", "host", "port", "refusals", "repairs", "replies", "tried")
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
         self.host, self.port, self.deadline = host, port, deadline
         self.replies: dict[str, Fields] = {}
         self.repairs: tuple[str, ...] = ()
+        self.refusals: list[str] = []
+        self.tried: set[str] = set()
 
     async def read(self, command_set: str | None) -> tuple[Reading, str | None]:
         remembered = requests_of(command_set)
@@ -212,6 +241,7 @@ class _Conversation:
                 reading = None
             if reading is not None:
                 return reading, command_set
+            self.tried.clear()
             self.replies.clear()  # new firmware: get to know it again
         return await self.get_acquainted()
 
@@ -225,23 +255,65 @@ class _Conversation:
         reading = self.parse()
         return reading if usable(reading) else None
 
+    async def add_details(self, reading: Reading, *, pool: bool) -> None:
+        """Boards and errors, with what must be asked for them; the reading stands whatever becomes of it."""
+        dialect = identify(self.replies)
+        try:
+            for need in (*dialect.DETAILS, *(("pools",) if pool else ())):
+                await self.ask_first_of(need)
+        except ProtocolError:
+            pass
+        dialect.detail(reading, self.replies)
+
+    async def ask_first_of(self, need: str) -> None:
+        """Ask for `a|b` until one of them is answered."""
+        commands = need.split("|")
+        if any(command in self.replies for command in commands):
+            return
+        for command in commands:
+            if command not in self.tried and await self.ask_kindly(command):
+                return
+
     async def get_acquainted(self) -> tuple[Reading, str]:
         """Find out what it is and which requests give everything; raises ProtocolError(UNSUPPORTED) when nothing does."""
         joins = await self.ask_kindly(JOINED)
         if not joins and not await self.ask("summary"):
             await self.ask("version")
         dialect = identify(self.replies)
-        if dialect is generic and "stats" not in self.replies:
-            await self.ask("stats")
-            dialect = identify(self.replies)
-        for command in (*dialect.NEEDS, *dialect.ASKS_ONCE):
-            if command not in self.replies:
-                await self.ask_kindly(command)
+        for command in ("stats", "estats", "version", "devdetails"):
+            if dialect is not generic or (command == "estats" and "stats" in self.replies):
+                continue
+            if command not in self.replies and command not in self.tried and await self.ask_kindly(command):
+                dialect = identify(self.replies)
+        await self.ask_for_all(dialect, joined=joins)
         reading = self.parse()
         if not usable(reading):
-            raise ProtocolError(ReadError.UNSUPPORTED)
-        answered = [command for command in dialect.NEEDS if command in self.replies]
-        return reading, ("+" if joins else ",").join(answered)
+            if not any(DOWN in message for message in self.refusals):
+                raise ProtocolError(ReadError.UNSUPPORTED)
+            return Reading(make=whatsminer.MAKE, hashrate_ths=0.0), whatsminer.NEEDS[0]
+        return reading, ("+" if joins else ",").join(self.worth_asking(dialect))
+
+    async def ask_for_all(self, dialect: ModuleType, *, joined: bool) -> None:
+        """What the dialect reads and is not known yet: in one request where the machine takes them so, then one by one."""
+        missing = [need for need in dialect.NEEDS if not any(command in self.replies for command in need.split("|"))]
+        if joined and len(missing) > 1:
+            await self.ask_kindly("+".join(need.partition("|")[0] for need in missing))
+        for need in (*missing, *dialect.ASKS_ONCE):
+            await self.ask_first_of(need)
+
+    def worth_asking(self, dialect: ModuleType) -> list[str]:
+        """The answered commands that a reading takes, and more where the make could not be told from them alone."""
+        answered = [
+            next(command for command in need.split("|") if command in self.replies)
+            for need in dialect.NEEDS
+            if any(command in self.replies for command in need.split("|"))
+        ]
+        for command in (*dialect.ASKS_ONCE, "stats"):
+            if identify({name: self.replies[name] for name in answered}) is dialect:
+                break
+            if command in self.replies and command not in answered:
+                answered.append(command)
+        return answered
 
     async def ask_kindly(self, request: str) -> bool:
         """Ask for what would be good to have: a device that drops the line or stammers at it is still read."""
@@ -254,13 +326,18 @@ class _Conversation:
 
     async def ask(self, request: str) -> bool:
         """Send one request, joined or single, and keep what answers; False when the device refuses it."""
+        self.tried.add(request)
         document, repairs = await exchange(self.host, self.port, bytes_of(request), self.deadline)
         self.repairs += repairs
         commands = commands_of(request)
         kept = False
         for command in commands:
             reply = document if len(commands) == 1 else member(document, command)
-            if reply is not None and not refused(reply):
+            if reply is None:
+                continue
+            if refused(reply):
+                self.refusals.append(str(status(reply).get("Msg") or reply.get("Msg")))
+            else:
                 self.replies[command] = reply
                 kept = True
         return kept

@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "power_w": (0, 20_000),
     "temperature_c": (-40, 200),
     "fan_rpm": (0, 20_000),
+    "chips": (0, 10_000),
     "uptime_s": (0, MOST_OF_A_COUNTER),
     "accepted": (0, MOST_OF_A_COUNTER),
     "rejected": (0, MOST_OF_A_COUNTER),
@@ -47,8 +48,32 @@ LONGEST_NUMBER = 40
 
 
 @dataclass(slots=True)
+class Board:
+    """One hash board: rate in TH/s, chips that answer and should, hottest chip and the board itself in °C, nonce errors.
+
+    Avalon tells a board's session average only.
+    """
+
+    number: int
+    rate_ths: float | None = None
+    chips: int | None = None
+    chips_expected: int | None = None
+    chip_c: float | None = None
+    board_c: float | None = None
+    errors: int | None = None
+
+    def known(self) -> bool:
+        """Whether it tells anything."""
+        told = (self.rate_ths, self.chips, self.chip_c, self.board_c)
+        return any(value is not None for value in told)
+
+
+@dataclass(slots=True)
 class Reading:
-    """Rates in TH/s (`hashrate_ths` is the shortest window that is reported), power at the wall in W, hottest chip in °C."""
+    """Rates in TH/s (`hashrate_ths` is the shortest window that is reported), power at the wall in W, hottest chip in °C.
+
+    `boards` to `pool_worker` are filled in only when details are asked for; `errors` are the maker's own codes.
+    """
 
     make: str | None = None
     model: str | None = None
@@ -66,6 +91,24 @@ class Reading:
     device_time: int | None = None
     rejected_values: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
+    hashrate_averaged: bool = False  # `hashrate_ths` is the session's average or a promise, for want of a window
+    board_temperature_c: float | None = None
+    inlet_temperature_c: float | None = None
+    boards: list[Board] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    pool_url: str | None = None
+    pool_worker: str | None = None
+
+    def set_power(self, raw: object) -> bool:
+        """Take the wall power that the machine reports; False when that is none. Zero of a hashing machine is no meter."""
+        watts = self.number("power_w", raw)
+        if watts is None or (watts == 0 and self.hashrate_ths):
+            return False
+        self.power_w, self.power_source = watts, PowerSource.MINER
+        return True
+
+    def temperature(self, raw: object) -> float | None:
+        return self.hottest((raw,))
 
     def number(self, metric: str, raw: object, factor: float = 1.0) -> float | None:
         """`raw * factor`, or None with a counted reason when it cannot be believed; absent is just None."""

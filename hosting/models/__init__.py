@@ -1,4 +1,5 @@
 from hosting.models.agents import SiteAgent, SiteToken
+from hosting.models.credentials import MinerCredential
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -21,6 +22,7 @@ __all__ = [
     "ElectricityPrice",
     "EnergySource",
     "Miner",
+    "MinerCredential",
     "MinerDay",
     "MinerHour",
     "MinerIdentity",

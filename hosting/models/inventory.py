@@ -137,7 +137,8 @@ class MinerRows(models.QuerySet["Miner"]):
     def with_latest(self) -> Self:
         """Join what a list shows of each machine: its model, site, owner and latest reading."""
         joined = self.select_related("miner_model", "site", "client", "latest")
-        return joined.defer("client__password", *(f"site__{column}" for column in SITE_STAFF_COLUMNS))
+        unseen = ("client__password", "latest__boards", "latest__error_codes")
+        return joined.defer(*unseen, *(f"site__{column}" for column in SITE_STAFF_COLUMNS))
 
 
 class Miner(models.Model):

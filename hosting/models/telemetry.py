@@ -73,6 +73,16 @@ class MinerLatest(models.Model):
     rejected = models.BigIntegerField(null=True)
     hardware_errors = models.BigIntegerField(null=True)
     error = models.TextField(null=True, help_text="Why the last attempt gave no reading; empty when it did.")
+    # Read every fifth minute; the last columns of the table, so that the minute's rewrite of the row logs little of them.
+    details_at = models.DateTimeField(null=True, help_text="When the boards and what follows were last read.")
+    board_temperature_c = models.DecimalField(max_digits=5, decimal_places=2, null=True, help_text="Hottest board, °C.")
+    inlet_temperature_c = models.DecimalField(max_digits=5, decimal_places=2, null=True, help_text="Air going in, °C.")
+    error_codes = ArrayField(
+        models.TextField(), null=True, help_text="The maker's own codes, present at the last look."
+    )
+    pool_url = models.TextField(null=True, help_text="The pool it mines for; asked once an hour.")
+    pool_worker = models.TextField(null=True)
+    boards = models.JSONField(null=True, help_text="Per hash board: rate, chips, temperatures, errors.")
 
     objects = MinerLatestRows.as_manager()
 

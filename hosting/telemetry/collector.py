@@ -21,6 +21,7 @@ from hosting.cgminer.client import PollResult, Target, poll_many
 from hosting.cgminer.reading import PowerSource, Reading, estimate_power_w
 from hosting.models import Miner, MinerIdentity, Site
 from hosting.telemetry.backlog import drain, memory, spool
+from hosting.telemetry.details import store_details, wants_details, wants_pool
 from hosting.telemetry.store import Row, Stored, SweepFacts, encode, pack, store_sweep
 from hosting.telemetry.targets import Identity, PolledMiner, polled_miners
 from minefarm.lib.clock import database_minute
@@ -78,7 +79,7 @@ class Sweep:
         self.started, self.cpu_started = time.perf_counter(), time.process_time()
         self.known = {miner.id: miner for miner in miners if miner.is_due(minute)}
         self.resting = len(miners) - len(self.known)
-        self.results = read_machines(list(self.known.values()))
+        self.results = read_machines(list(self.known.values()), minute)
         self.rows = [as_row(self.known[result.key], result) for result in self.results]
         self.facts = SweepFacts(site_id, minute, count_rejected(self.results), self.wall_s, self.cpu_s)
 
@@ -94,6 +95,7 @@ class Sweep:
         """Write the minute and what the machines say of themselves. Raises LockLost, or an error of DATABASE_AWAY."""
         stored = store_sweep(self.facts, self.rows, lock=lock)
         remember_identities(new_identities(self.known, self.results))
+        store_details(self.facts.minute, self.results)
         return stored
 
     def keep(self) -> None:
@@ -205,9 +207,12 @@ def lock_key(site_id: int) -> str:
     return f"telemetry:site:{site_id}"
 
 
-def read_machines(miners: Sequence[PolledMiner]) -> list[PollResult]:
-    """Poll them all on one event loop; each has a result, in any order."""
-    targets = [Target(host=m.host, port=m.port, command_set=m.identity[3], key=m.id) for m in miners]
+def read_machines(miners: Sequence[PolledMiner], minute: datetime) -> list[PollResult]:
+    """Poll them all on one event loop; each has a result, in any order. A part of them is looked at more closely."""
+    targets = [
+        Target(m.host, m.port, m.identity[3], m.id, wants_details(m.id, minute), wants_pool(m.id, minute))
+        for m in miners
+    ]
     return uvloop.run(
         poll_many(
             targets,

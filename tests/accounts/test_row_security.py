@@ -48,6 +48,7 @@ WITHOUT_POLICY = {
     "impersonations": STAFF,
     "invitations": f"read by whoever has the link, outside the wall; {NO_GRANT}",
     "retention_holds": STAFF,
+    "miner_credentials": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
     "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",

@@ -16,14 +16,9 @@ from accounts.models import ApiToken, Impersonation, Invitation, LoginRecord
 from accounts.stepup import has_stepped_up, step_up_required
 from minefarm.api import handle
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.stale_sign_in]
 CONFIRM = "/accounts/reauthenticate/"
 DANGEROUS = "/accounts/2fa/totp/activate/"  # allauth's own pages follow the same rule
-
-
-@pytest.fixture(autouse=True)
-def fresh_sign_in() -> None:
-    """Here `force_login` is no proof."""
 
 
 @step_up_required

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import orjson
 import pytest
-import time_machine
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -294,6 +293,7 @@ def test_the_token_is_shown_once_and_kept_as_a_digest(agents_site, secret):
         assert secret not in cursor.fetchone()[0]
 
 
+@pytest.mark.stale_sign_in
 def test_admin_makes_a_token_once_the_person_has_confirmed(agents_site, admin, operator):
     page, form = (
         reverse("admin:hosting_sitetoken_add"),
@@ -301,15 +301,15 @@ def test_admin_makes_a_token_once_the_person_has_confirmed(agents_site, admin, o
     )
     client = Client()
     client.force_login(admin)
-    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
-        assert client.post(page, form)["Location"].startswith("/accounts/reauthenticate/")
+    assert client.post(page, form)["Location"].startswith("/accounts/reauthenticate/")
     assert not SiteToken.objects.exists()
     client.post("/accounts/reauthenticate/", {"password": "correct horse battery"})
     shown = client.post(page, form)
     secret = re.search(r"mfa_[\w-]{43}", shown.content.decode())[0]
     token = SiteToken.objects.get()
     assert (token.site, token.addresses, token.created_by) == (agents_site, ["192.0.2.7/32"], admin)
-    assert (shown.headers["Cache-Control"], SiteToken.objects.presented(secret)) == ("no-store", token)
+    assert "no-store" in shown.headers["Cache-Control"]
+    assert SiteToken.objects.presented(secret) == token
     listed = client.get(reverse("admin:hosting_sitetoken_changelist")).content.decode()
     assert token.prefix in listed
     assert secret not in listed

@@ -1,18 +1,31 @@
-"""Bitmain's stock firmware (bmminer). Reports no power. `temp2_N` and `temp_chipN` are chips, `tempN`, `temp_pcbN` boards."""
+"""Bitmain's stock firmware (bmminer), old and new, and what resembles it: VNish, Hiveon. Stock reports no power.
+
+`temp2_N` and `temp_chipN` are chips, `tempN` and `temp_pcbN` boards, `temp_picN` neither. Newer firmware has another form of
+`stats` beside the old one, with a list of chains.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from hosting.cgminer.dialects import chains
+from hosting.cgminer.dialects.boards import hottest_board, set_pool
 from hosting.cgminer.dialects.rates import set_counters, set_rates
 from hosting.cgminer.dialects.sections import Fields, Replies, entries, first, text
-from hosting.cgminer.reading import RANGES, PowerSource, Reading
+from hosting.cgminer.reading import RANGES, Board, Reading
 
 MAKE = "Antminer"
 NEEDS = ("summary", "stats")
 ASKS_ONCE: tuple[str, ...] = ()
+DETAILS: tuple[str, ...] = ()
+VNISH = "VNish"
 
+ASLEEP = ("stopped", "sleeping", "shutting-down", "paused")  # VNish's own word for what it does
+FIRMWARE = re.compile(r"\s*\(\s*vnish\s*([^)]*)\)", re.IGNORECASE)
+CHAINS = range(17)
+GHS = 1e-3
+MAX_MAP = 4096
 MAX_DIGITS = 6
 HOTTEST_C = RANGES["temperature_c"][1]
 MAX_TEXT = 200
@@ -20,31 +33,36 @@ KINDS = {
     "chip": re.compile(r"temp2_\d+|temp_chip\d+"),
     "board": re.compile(r"temp\d+|temp_pcb\d+"),
     "fan": re.compile(r"fan[0-9]{1,2}"),
-    "chain_power": re.compile(r"chain_consumption\d+"),
+    "chain_power": re.compile(r"chain_(?:consumption|power)\d+"),
 }
 
 
 def recognises(replies: Replies) -> bool:
     headers = [*entries(replies, "stats"), first(replies, "version")]
-    return any("BMMiner" in entry or str(entry.get("Type", "")).startswith(MAKE) for entry in headers)
+    if any(
+        ("BMMiner" in entry or str(entry.get("Type", "")).startswith(MAKE)) and "LUXminer" not in entry
+        for entry in headers
+    ):
+        return True
+    return chains.recognises(replies)
 
 
 def parse(replies: Replies) -> Reading:
     stats = entries(replies, "stats")
+    if stats and "chain" in stats[-1]:
+        return chains.parse(replies)
     header = next((entry for entry in stats if "Type" in entry), first(replies, "version"))
     values = merged(stats)
     summary = first(replies, "summary")
     reading = Reading(make=MAKE, model=text(header.get("Type")), firmware=text(header.get("Miner")))
-    set_rates(reading, values, summary)
+    name_the_firmware(reading, values)
+    set_rates(reading, values, summary, asleep=values.get("state") in ASLEEP)
     set_counters(reading, summary)
     reading.uptime_s = reading.count("uptime_s", values.get("Elapsed", summary.get("Elapsed")))
     keys = sort_keys(tuple(values))
     reading.temperature_c = reading.hottest(sensors(values, keys["chip"]))
-    if reading.temperature_c is None:
-        reading.temperature_c = reading.hottest(sensors(values, keys["board"]))
     reading.fan_rpm = fans(reading, values, keys["fan"])
-    reading.power_w = power(reading, values, keys["chain_power"])
-    reading.power_source = None if reading.power_w is None else PowerSource.MINER
+    set_power(reading, values, keys["chain_power"])
     return reading
 
 
@@ -106,10 +124,65 @@ def fans(reading: Reading, values: Fields, names: Iterable[str]) -> list[int]:
     return found
 
 
-def power(reading: Reading, values: Fields, chains: Iterable[str]) -> float | None:
-    """Watts, on the builds that tell: as one figure, or per chain on VNish."""
-    for key in ("chain_power", "Power"):
-        if (watts := reading.number("power_w", values.get(key))) is not None:
-            return watts
-    known = [watts for name in chains if (watts := reading.number("power_w", values[name])) is not None]
-    return sum(known) if known else None
+def set_power(reading: Reading, values: Fields, names: Iterable[str]) -> None:
+    """Watts, on the builds that tell: as one figure, or per chain. VNish leaves the chains' at zero where it has no meter."""
+    for key in ("chain_power", "total_power", "Power"):
+        if key in values and reading.set_power(values[key]):
+            return
+    known = [watts for name in names if (watts := reading.number("power_w", values[name])) is not None]
+    if known:
+        reading.set_power(sum(known))
+
+
+def name_the_firmware(reading: Reading, values: Fields) -> None:
+    """`Antminer S19 XP (Vnish 1.2.0)` is an S19 XP that obeys VNish's interface."""
+    found = FIRMWARE.search(reading.model or "")
+    if found is not None:
+        reading.make, reading.model = VNISH, text((reading.model or "")[: found.start()])
+        reading.firmware = text(values.get("build_version")) or found[1] or reading.firmware
+
+
+def detail(reading: Reading, replies: Replies) -> None:
+    stats = entries(replies, "stats")
+    if stats and "chain" in stats[-1]:
+        reading.boards = chains.boards(reading, stats[-1])
+        reading.board_temperature_c = hottest_board(reading)
+    else:
+        values = merged(stats)
+        reading.boards = boards(reading, values)
+        reading.board_temperature_c = hottest_board(reading, sensors(values, sort_keys(tuple(values))["board"]))
+    set_pool(reading, replies)
+
+
+def boards(reading: Reading, values: Fields) -> list[Board]:
+    """The chains that have chips; S9s have them in the sixth to eighth of sixteen slots."""
+    found = []
+    for number in CHAINS:
+        chips = reading.count("chips", values.get(f"chain_acn{number}"))
+        if not chips:
+            continue
+        map_of_chips = values.get(f"chain_acs{number}")
+        board = Board(
+            number=number,
+            rate_ths=reading.number("hashrate_ths", values.get(f"chain_rate{number}"), GHS),
+            chips=good_chips(map_of_chips, chips),
+            chips_expected=chips,
+            chip_c=reading.hottest(sensors(values, present(values, f"temp2_{number}", f"temp_chip{number}"))),
+            board_c=reading.hottest(sensors(values, present(values, f"temp{number}", f"temp_pcb{number}"))),
+            errors=reading.count("hardware_errors", values.get(f"chain_hw{number}")),
+        )
+        if board.rate_ths is not None:
+            board.rate_ths = round(board.rate_ths, 2)
+        found.append(board)
+    return found
+
+
+def present(values: Fields, *names: str) -> list[str]:
+    return [name for name in names if name in values]
+
+
+def good_chips(map_of_chips: object, chips: int) -> int:
+    """Chips that the map `ooo oxo` shows as good; all of them where there is no map."""
+    if not isinstance(map_of_chips, str) or "o" not in map_of_chips[:MAX_MAP]:
+        return chips
+    return min(map_of_chips[:MAX_MAP].count("o"), chips)

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from hosting.cgminer.dialects.boards import boards_of_devs, set_pool
 from hosting.cgminer.dialects.rates import set_counters, set_rates
 from hosting.cgminer.dialects.sections import Fields, Replies, entries, first, text
-from hosting.cgminer.reading import PowerSource, Reading
+from hosting.cgminer.reading import Reading
 
 NEEDS = ("summary", "stats", "devs")
 ASKS_ONCE = ("version",)
+DETAILS: tuple[str, ...] = ()
 
 TEMPERATURE = re.compile(r"temp(?:erature)?[ _]?\w*|chip temp max|t(?:emp)?max", re.IGNORECASE)
 FAN = re.compile(r"fan ?(?:speed)?[ _]?(?:\d+|in|out)", re.IGNORECASE)
@@ -29,9 +31,15 @@ def parse(replies: Replies) -> Reading:
     reading.uptime_s = reading.count("uptime_s", next(found(summary, *others, key="Elapsed"), None))
     reading.temperature_c = reading.hottest(named([summary, *others], TEMPERATURE))
     reading.fan_rpm = [speed for speed in reading.fans(named([summary, *others], FAN)) if speed]
-    reading.power_w = reading.number("power_w", next(found(summary, *others, key="Power"), None))
-    reading.power_source = None if reading.power_w is None else PowerSource.MINER
+    reading.set_power(next(found(summary, *others, key="Power"), None))
     return reading
+
+
+def detail(reading: Reading, replies: Replies) -> None:
+    """What is called a temperature here may be a chip's or a board's: it is told once, as the machine's."""
+    boards = boards_of_devs(reading, replies, temperature_is_board=False)
+    reading.boards = [board for board in boards if board.known()]
+    set_pool(reading, replies)
 
 
 def found(*sources: Fields, key: str) -> Iterator[object]:

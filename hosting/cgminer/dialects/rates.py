@@ -12,12 +12,22 @@ def _names(window: str) -> tuple[tuple[str, float], ...]:
 
 AVERAGE = _names("av")
 # Shortest first; what reports no window at all has its average.
-SHORTEST = tuple(name for window in ("5s", "10s", "30s", "1m", "5m", "15m", "30m") for name in _names(window)) + AVERAGE
+WINDOWS = tuple(name for window in ("5s", "10s", "30s", "1m", "5m", "15m", "30m") for name in _names(window))
+INSTANT = tuple(name for window in ("5s", "10s", "30s") for name in _names(window))
 
 
-def set_rates(reading: Reading, *sources: Fields) -> None:
-    """The shortest window and the session average, to 0.01 TH/s, each from the first source that has it."""
-    reading.hashrate_ths = _first_rate(reading, "hashrate_ths", SHORTEST, sources)
+def set_rates(reading: Reading, *sources: Fields, asleep: bool = False, averages: bool = True) -> None:
+    """The shortest window and the session average, to 0.01 TH/s, each from the first source that has it.
+
+    Without `averages` the session average never stands in for a window. Of a machine that is said to be asleep only windows
+    of seconds count: longer ones fade, and the average never does.
+    """
+    reading.hashrate_ths = _first_rate(reading, "hashrate_ths", INSTANT if asleep else WINDOWS, sources)
+    if asleep and reading.hashrate_ths is None:
+        reading.hashrate_ths = 0.0
+    elif averages and reading.hashrate_ths is None:
+        reading.hashrate_ths = _first_rate(reading, "hashrate_ths", AVERAGE, sources)
+        reading.hashrate_averaged = reading.hashrate_ths is not None
     reading.hashrate_avg_ths = _first_rate(reading, "hashrate_avg_ths", AVERAGE, sources)
 
 

@@ -7,7 +7,15 @@ Fields = Mapping[str, Any]
 # Command name to its reply document, for those commands that were asked and answered.
 Replies = Mapping[str, Fields]
 
-SECTIONS = {"summary": "SUMMARY", "stats": "STATS", "devs": "DEVS", "version": "VERSION", "devdetails": "DEVDETAILS"}
+# Where it is not the command's name in capitals.
+SECTIONS = {
+    "estats": "STATS",
+    "litestats": "STATS",
+    "edevs": "DEVS",
+    "temperature": "Temperature",
+    "fan": "Fan",
+}
+LONGEST_LIST = 512  # of anything that a machine has many of
 
 
 def status(reply: Fields) -> Fields:
@@ -35,7 +43,7 @@ def entries(replies: Replies, command: str) -> list[Fields]:
     reply = replies.get(command)
     if reply is None:
         return []
-    data = reply.get(SECTIONS[command])
+    data = reply.get(SECTIONS.get(command) or command.upper())
     if isinstance(data, dict):
         return [data]
     if isinstance(data, list):
@@ -46,6 +54,21 @@ def entries(replies: Replies, command: str) -> list[Fields]:
 
 def first(replies: Replies, command: str) -> Fields:
     return next(iter(entries(replies, command)), {})
+
+
+def described(replies: Replies, *names: str) -> bool:
+    """Whether a reply's envelope names its software so, e.g. "LUXminer 2025.4.8"."""
+    for reply in replies.values():
+        words = status(reply).get("Description")
+        if isinstance(words, str) and words.startswith(names):
+            return True
+    return False
+
+
+def version_key(replies: Replies, prefix: str) -> str | None:
+    """The version that is told under a name of that beginning: `"BOSminer+": "0.2.0"`."""
+    version = first(replies, "version")
+    return next((text(value) for key, value in version.items() if key.startswith(prefix)), None)
 
 
 def text(raw: object) -> str | None:

@@ -2,6 +2,27 @@
 
 from hosting.cgminer.simulator.farm import SimulatedFarm
 from hosting.cgminer.simulator.machine import Phase, SimulatedMiner
-from hosting.cgminer.simulator.plan import FAULTS, FarmPlan, addresses, build_farm, parse_fault
+from hosting.cgminer.simulator.plan import (
+    FAULTS,
+    MAKERS,
+    MIXED,
+    FarmPlan,
+    addresses,
+    build_farm,
+    parse_fault,
+    parse_make,
+)
 
-__all__ = ["FAULTS", "FarmPlan", "Phase", "SimulatedFarm", "SimulatedMiner", "addresses", "build_farm", "parse_fault"]
+__all__ = [
+    "FAULTS",
+    "MAKERS",
+    "MIXED",
+    "FarmPlan",
+    "Phase",
+    "SimulatedFarm",
+    "SimulatedMiner",
+    "addresses",
+    "build_farm",
+    "parse_fault",
+    "parse_make",
+]

@@ -1,5 +1,6 @@
 """Requests as machines take them and the envelope of their replies."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,8 +25,10 @@ def parse_request(request: bytes) -> tuple[Reply | None, bool]:
     """The request as an object and whether it is whole; None for what is no request. `summary|` is the old text form."""
     text = request.strip(b"\0 \t\r\n")
     if not text.startswith(b"{"):
-        command = text.split(b"|")[0].decode("latin-1").strip()
-        return ({"command": command} if command else None), True
+        command, _, parameter = text.decode("latin-1").partition("|")
+        if not command.strip():
+            return None, True
+        return {"command": command.strip()} | ({"parameter": parameter} if parameter else {}), True
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -70,6 +73,26 @@ def fixed(miner: SimulatedMiner, name: str, make: Callable[[SimulatedMiner], Rep
     if not isinstance(known, dict):
         known = miner.memory[name] = make(miner)
     return known
+
+
+MAX_TOKENS = 8
+
+
+def _tokens(miner: SimulatedMiner) -> tuple[str, ...]:
+    known = miner.memory.get("tokens")
+    return known if isinstance(known, tuple) else ()
+
+
+def new_token(miner: SimulatedMiner) -> str:
+    """A bearer token of the machine's REST interface; the oldest goes when there are too many."""
+    token = secrets.token_hex(16)
+    miner.memory["tokens"] = (*_tokens(miner), token)[-MAX_TOKENS:]
+    return token
+
+
+def admitted(miner: SimulatedMiner, headers: Mapping[str, str]) -> bool:
+    """Whether the request carries a token that the machine gave out; the word Bearer may be left out."""
+    return headers.get("authorization", "").removeprefix("Bearer ") in _tokens(miner)
 
 
 def pool_list(miner: SimulatedMiner) -> list[Reply]:

@@ -12,13 +12,23 @@ from typing import cast
 import orjson
 
 from hosting.cgminer.client import raise_open_files
-from hosting.cgminer.simulator import antminer, generic, whatsminer
+from hosting.cgminer.simulator import antminer, avalon, braiins, generic, luxos, vnish, whatsminer, whatsminer_v3
 from hosting.cgminer.simulator.envelope import Reply, parse_request
 from hosting.cgminer.simulator.machine import Fault, SimulatedMiner
 from hosting.cgminer.simulator.plan import WEB_PORT
 from hosting.cgminer.simulator.web import WebConnection
+from hosting.cgminer.simulator.whatsminer_v3 import FramedConnection
 
-REPLIES = {"Antminer": antminer.reply, "Whatsminer": whatsminer.reply, "Generic": generic.reply}
+REPLIES: dict[str, Callable[[SimulatedMiner, Reply | None], Reply | None]] = {
+    "Antminer": antminer.reply,
+    "Whatsminer": whatsminer.reply,
+    "Whatsminer v3": whatsminer_v3.reply,
+    "Avalon": avalon.reply,
+    "LuxOS": luxos.reply,
+    "Braiins OS": braiins.reply,
+    "VNish": vnish.reply,
+    "Generic": generic.reply,
+}
 MAX_REQUEST_BYTES = 16 * 1024
 DRIP_INTERVAL_S = 0.25
 BACKLOG = 64
@@ -33,8 +43,9 @@ NO_REPLIES = (
 
 
 def reply_to(miner: SimulatedMiner, request: Reply | None) -> bytes:
-    """The machine's whole reply, its NUL included."""
-    return orjson.dumps(REPLIES[miner.make](miner, request)) + b"\0"
+    """The machine's whole reply, its NUL included; nothing when it hangs up without a word."""
+    reply = REPLIES[miner.make](miner, request)
+    return b"" if reply is None else orjson.dumps(reply) + b"\0"
 
 
 def garbage(miner: SimulatedMiner) -> bytes:
@@ -106,6 +117,7 @@ class SimulatedFarm:
                 if miner.fault != Fault.REFUSE:
                     await self._listen(miner.host, miner.port, functools.partial(Connection, miner, self._open))
                     await self._listen_web(miner)
+                    await self._listen_framed(miner)
         except BaseException:
             await self.stop()
             raise
@@ -142,7 +154,7 @@ class SimulatedFarm:
             raise
 
     async def _listen_web(self, miner: SimulatedMiner) -> None:
-        """The Antminer's web interface; where its own port 80 cannot be had, the machine goes without."""
+        """The machine's web interface; where its own port 80 cannot be had, the machine goes without."""
         if miner.web_port is None:
             return
         try:
@@ -151,6 +163,10 @@ class SimulatedFarm:
             if miner.web_port != WEB_PORT or error.errno not in {errno.EACCES, errno.EADDRINUSE}:
                 raise
             miner.web_port = None
+
+    async def _listen_framed(self, miner: SimulatedMiner) -> None:
+        if miner.framed_port is not None:
+            await self._listen(miner.host, miner.framed_port, functools.partial(FramedConnection, miner, self._open))
 
 
 def open_listener(host: str, port: int) -> socket.socket:

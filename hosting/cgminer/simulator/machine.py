@@ -17,6 +17,7 @@ REBOOTING_S = 30.0
 STARTING_S = 45.0
 POWER_FALL_S = 2.5  # time constant: 4 % is left when the machine sleeps
 WARMING_S = 90.0
+LEAST_SHARE = 0.3  # of the nameplate, as a power limit
 BOOT_S = 5.0  # of STARTING, before the hash boards get power
 FIRST_HASH_S = 15.0  # of STARTING, before the first hash
 REBOOT_EVERY_S = (600.0, 1200.0)
@@ -41,6 +42,7 @@ class Fault(StrEnum):
     REBOOT = "reboot"  # goes down again and again
     WRONG_CLOCK = "wrong_clock"  # its own clock is years off
     REFUSES_WAKE = "refuses_wake"  # says yes to resume and sleeps on
+    IGNORES = "ignores"  # says yes to every order and does nothing
 
 
 PASSING = {Phase.STOPPING: STOPPING_S, Phase.REBOOTING: REBOOTING_S, Phase.STARTING: STARTING_S}
@@ -94,6 +96,7 @@ class SimulatedMiner:
     traits: Traits
     fault: str | None = None
     web_port: int | None = None
+    framed_port: int | None = None  # of the Whatsminer API v3
     joins: bool = True  # whether its firmware takes joined commands
     old_firmware: bool = False
     speed: float = 1.0
@@ -101,6 +104,7 @@ class SimulatedMiner:
     wall_clock: Callable[[], float] = time.time
     asleep_by_configuration: bool = False  # sleep that outlasts a reboot
     blinking: bool = False
+    limit_w: float | None = None  # what it was told to draw at most
     # The make's own things that last between requests: configuration, tokens, fixed parts of replies.
     memory: dict[str, object] = field(default_factory=dict, repr=False)
     _phase: Phase = Phase.HASHING
@@ -112,6 +116,7 @@ class SimulatedMiner:
     _booted: float = 0.0
     _hashed_s: float = 0.0
     _next_reboot: float = math.inf
+    _later: list[tuple[float, str]] = field(default_factory=list)  # orders for a moment to come
     _epoch: float = 0.0
 
     def __post_init__(self) -> None:
@@ -126,23 +131,50 @@ class SimulatedMiner:
 
     # What it is told to do
 
-    def stop(self) -> None:
-        """Sleep: the boards go dark at once, the power falls within seconds."""
-        now = self._advance()
-        if self._phase in {Phase.HASHING, Phase.STARTING}:
-            self._enter(Phase.STOPPING, now)
+    def stop(self, in_s: float = 0.0) -> None:
+        """Sleep: the boards go dark at once, the power falls within seconds. `in_s` puts the order off."""
+        self._order("stop", in_s)
 
-    def wake(self) -> None:
+    def wake(self, in_s: float = 0.0) -> None:
         """Hash again, tens of seconds from now; a machine that refuses to wake takes the order and sleeps on."""
-        now = self._advance()
-        if self.fault != Fault.REFUSES_WAKE and self._phase in {Phase.STOPPING, Phase.SLEEPING}:
-            self._enter(Phase.STARTING, now)
+        if self.fault != Fault.REFUSES_WAKE:
+            self._order("wake", in_s)
 
-    def reboot(self) -> None:
+    def reboot(self, in_s: float = 0.0) -> None:
         """Go down for half a minute; uptime and counters begin again."""
+        self._order("reboot", in_s)
+
+    def limit(self, watts: float | None) -> None:
+        """Draw so many watts at most, and hash accordingly; None lifts the limit."""
+        if self.fault != Fault.IGNORES:
+            self.limit_w = watts
+
+    def blink(self, on: bool) -> None:
+        """Switch the light by which people find it."""
+        if self.fault != Fault.IGNORES:
+            self.blinking = on
+
+    def keep_asleep(self, asleep: bool) -> None:
+        """Whether a reboot ends in sleep."""
+        if self.fault != Fault.IGNORES and (asleep or self.fault != Fault.REFUSES_WAKE):
+            self.asleep_by_configuration = asleep
+
+    def _order(self, order: str, in_s: float) -> None:
+        if self.fault == Fault.IGNORES:
+            return
         now = self._advance()
-        if self._phase is not Phase.REBOOTING:
-            self._enter(Phase.REBOOTING, now)
+        if in_s > 0:
+            self._later = sorted([*self._later, (now + in_s, order)])
+        else:
+            self._obey(order, now)
+
+    def _obey(self, order: str, at: float) -> None:
+        if order == "stop" and self._phase in {Phase.HASHING, Phase.STARTING}:
+            self._enter(Phase.STOPPING, at)
+        elif order == "wake" and self._phase in {Phase.STOPPING, Phase.SLEEPING}:
+            self._enter(Phase.STARTING, at)
+        elif order == "reboot" and self._phase is not Phase.REBOOTING:
+            self._enter(Phase.REBOOTING, at)
 
     # What it is and does now
 
@@ -211,8 +243,11 @@ class SimulatedMiner:
     def _advance(self) -> float:
         """Let every change that is due happen, and return the machine's time."""
         now = (self.clock() - self._epoch) * self.speed
-        while (due := self._next_change()) <= now:
-            if self._phase is Phase.STOPPING:
+        while (due := self._next_change()) <= now or (self._later and self._later[0][0] <= now):
+            if self._later and self._later[0][0] <= due:
+                at, order = self._later.pop(0)
+                self._obey(order, at)
+            elif self._phase is Phase.STOPPING:
                 self._enter(Phase.SLEEPING, due)
             elif self._phase is Phase.STARTING:
                 self._enter(Phase.HASHING, due)
@@ -240,6 +275,20 @@ class SimulatedMiner:
     def _is_hot(phase: Phase) -> bool:
         return phase in {Phase.HASHING, Phase.STARTING}
 
+    @property
+    def full_power_w(self) -> float:
+        """What it draws when it hashes as it may."""
+        return min(self.traits.power_w, self.traits.power_w if self.limit_w is None else self.limit_w)
+
+    @property
+    def least_w(self) -> float:
+        """The lowest limit that its tuner takes."""
+        return LEAST_SHARE * float(self.model.power_w)
+
+    @property
+    def full_rate_ths(self) -> float:
+        return self.traits.hashrate_ths * self.full_power_w / self.traits.power_w
+
     def _noise(self, at: float, period_s: float) -> float:
         """Between -1 and 1, smooth, the same for the same moment."""
         wave = self.traits.wave
@@ -248,19 +297,19 @@ class SimulatedMiner:
     def _power_at(self, at: float) -> float:
         then_s = at - self._since
         if self._phase is Phase.HASHING:
-            return self.traits.power_w * (1 + 0.012 * self._noise(at, 37))
+            return self.full_power_w * (1 + 0.012 * self._noise(at, 37))
         if self._phase is Phase.STARTING:
             part = min(max((then_s - BOOT_S) / (STARTING_S - BOOT_S), 0.0), 1.0)
-            return self._power_then_w + (self.traits.power_w - self._power_then_w) * part
+            return self._power_then_w + (self.full_power_w - self._power_then_w) * part
         standby_w = self.traits.standby_w * (1 + 0.02 * self._noise(at, 37))
         return standby_w + (self._power_then_w - standby_w) * math.exp(-then_s / POWER_FALL_S)
 
     def _rate_at(self, at: float) -> float:
         then_s = at - self._since
         if self._phase is Phase.HASHING:
-            return self.traits.hashrate_ths * (1 + 0.03 * self._noise(at, 9))
+            return self.full_rate_ths * (1 + 0.03 * self._noise(at, 9))
         if self._phase is Phase.STARTING:
-            return self.traits.hashrate_ths * max((then_s - FIRST_HASH_S) / (STARTING_S - FIRST_HASH_S), 0.0)
+            return self.full_rate_ths * max((then_s - FIRST_HASH_S) / (STARTING_S - FIRST_HASH_S), 0.0)
         if self._phase is Phase.STOPPING:
             return self._rate_then_ths * max(1 - then_s / 5, 0.0)
         return 0.0

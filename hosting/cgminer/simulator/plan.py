@@ -1,6 +1,7 @@
 """Which machines a simulated farm has: makes, models, addresses and faults, the same for the same plan."""
 
 import ipaddress
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +12,36 @@ from hosting.cgminer.simulator.machine import Fault, SimulatedMiner, Traits
 
 FAULTS: tuple[str, ...] = tuple(Fault)
 MAKES = {"Bitmain": "Antminer", "MicroBT": "Whatsminer", "Canaan": "Generic"}
+# Whose machines each make's firmware runs on.
+MAKERS = {
+    "Antminer": "Bitmain",
+    "LuxOS": "Bitmain",
+    "Braiins OS": "Bitmain",
+    "VNish": "Bitmain",
+    "Whatsminer": "MicroBT",
+    "Whatsminer v3": "MicroBT",
+    "Avalon": "Canaan",
+    "Generic": "Canaan",
+}
+# What a farm of many years has.
+MIXED = {
+    "Antminer": 9, "Whatsminer": 5, "Whatsminer v3": 1, "Avalon": 2, "LuxOS": 1.5, "Braiins OS": 1.5, "VNish": 1, "Generic": 0.5,
+}  # fmt: skip
+WITH_WEB = {"Antminer", "Braiins OS", "VNish"}
 MAKE_WEIGHTS = {"Bitmain": 12, "MicroBT": 6, "Canaan": 2}
 MAX_PORT = 65_535
 CGMINER_PORT = 4028
 WEB_PORT = 80
+FRAMED_PORT = 4433
 
 
 @dataclass(frozen=True, slots=True)
 class FarmPlan:
     """A farm to be. `faults` gives the share of machines with each fault; a machine has one fault at most.
 
+    `makes` gives the weight of each make in the mix (MIXED is one); without it there are stock firmwares and unknown ones.
     With `ports`, machines have consecutive ports of one address, else consecutive addresses with one port. `web_port` is
-    the (first) port of the Antminers' web interface: None for 80, 0 for none.
+    the (first) port of the web interfaces: None for 80, 0 for none.
     """
 
     count: int
@@ -33,6 +52,21 @@ class FarmPlan:
     ports: bool = False
     web_port: int | None = 0
     speed: float = 1.0
+    makes: Mapping[str, float] | None = None
+
+
+def parse_make(text: str) -> tuple[str, float]:
+    """`Avalon=2` to its name and weight; the weight may be left out. Raises ValueError."""
+    name, _, weight = text.partition("=")
+    if name not in MAKERS:
+        raise ValueError(f"There is no make {name!r}. Choose from {', '.join(MAKERS)}.")
+    try:
+        value = float(weight or 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < math.inf:
+        raise ValueError(f"{text!r} needs a weight above 0, e.g. {name}=2.")
+    return name, value
 
 
 def parse_fault(text: str) -> tuple[str, float]:
@@ -87,10 +121,11 @@ def build_farm(
     ports: bool = False,
     web_port: int | None = 0,
     speed: float = 1.0,
+    makes: Mapping[str, float] | None = None,
 ) -> list[SimulatedMiner]:
     """The machines of a plan, the same each time; raises ValueError when the plan cannot be."""
     on_ports = ports or host == "127.0.0.1"
-    return build(FarmPlan(count, host, port, seed, faults or {}, on_ports, web_port, speed))
+    return build(FarmPlan(count, host, port, seed, faults or {}, on_ports, web_port, speed, makes))
 
 
 def build(plan: FarmPlan) -> list[SimulatedMiner]:
@@ -98,21 +133,28 @@ def build(plan: FarmPlan) -> list[SimulatedMiner]:
     ill = _fault_of_each(plan)
     by_maker = {maker: [spec for spec in CATALOGUE if spec.manufacturer == maker] for maker in MAKE_WEIGHTS}
     rng = random.Random(plan.seed)  # noqa: S311 a farm, not a secret
-    makers = rng.choices(list(MAKE_WEIGHTS), list(MAKE_WEIGHTS.values()), k=plan.count)
+    weights = {MAKES[maker]: weight for maker, weight in MAKE_WEIGHTS.items()} if plan.makes is None else plan.makes
+    makes = rng.choices(list(weights), list(weights.values()), k=plan.count)
     return [
-        _build_miner(plan, number, place, rng.choice(by_maker[maker]), rng=rng, fault=ill.get(number))
-        for number, (place, maker) in enumerate(zip(places, makers, strict=True))
+        _build_miner(plan, number, place, make, rng.choice(by_maker[MAKERS[make]]), rng=rng, fault=ill.get(number))
+        for number, (place, make) in enumerate(zip(places, makes, strict=True))
     ]
 
 
 def _build_miner(
-    plan: FarmPlan, number: int, place: tuple[str, int], spec: ModelSpec, *, rng: random.Random, fault: str | None
+    plan: FarmPlan,
+    number: int,
+    place: tuple[str, int],
+    make: str,
+    spec: ModelSpec,
+    *,
+    rng: random.Random,
+    fault: str | None,
 ) -> SimulatedMiner:
-    make = MAKES[spec.manufacturer]
     # Two farms of one seed at different addresses are two farms: their machines differ in name.
     names = random.Random(f"{plan.seed} {place[0]} {place[1]}")  # noqa: S311 a farm, not a secret
     old_firmware = rng.random() < 0.5  # stock S19 firmware: takes no joined commands
-    web_port = _web_port(plan, number) if make == "Antminer" else None
+    web_port = _web_port(plan, number) if make in WITH_WEB else None
     return SimulatedMiner(
         number=number,
         host=place[0],
@@ -124,6 +166,7 @@ def _build_miner(
         traits=Traits.drawn(spec, rng),
         fault=fault,
         web_port=web_port,
+        framed_port=_framed_port(plan, number) if make == "Whatsminer v3" else None,
         joins=not (make == "Antminer" and old_firmware),
         old_firmware=old_firmware,
         speed=plan.speed,
@@ -136,6 +179,11 @@ def _web_port(plan: FarmPlan, number: int) -> int | None:
     if plan.ports:  # one address has one port 80
         return None if plan.web_port is None else plan.web_port + number
     return plan.web_port or WEB_PORT
+
+
+def _framed_port(plan: FarmPlan, number: int) -> int | None:
+    """Like the web interfaces where all machines share one address."""
+    return _web_port(plan, number) if plan.ports else FRAMED_PORT
 
 
 def _fault_of_each(plan: FarmPlan) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""The Antminer's web interface, which takes its orders: HTTP/1.1 with digest access, root/root, and a few CGI pages."""
+"""Web interfaces that take orders: the Antminer's CGI pages behind digest access (root/root), and the REST of others."""
 
 import asyncio
 import hashlib
@@ -8,11 +8,14 @@ from typing import Any, cast
 
 import orjson
 
+from hosting.cgminer.simulator import braiins, vnish
 from hosting.cgminer.simulator.machine import SimulatedMiner
 
 REALM = "antMiner Configuration"
 USER, PASSWORD = "root", "root"
 MAX_REQUEST_BYTES = 64 * 1024
+REST = {"Braiins OS": braiins.page, "VNish": vnish.page}
+REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 MODE_NORMAL, MODE_SLEEP = "0", "1"
 DIGEST_FIELD = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -53,7 +56,7 @@ def set_configuration(miner: SimulatedMiner, body: bytes) -> dict[str, Any]:
     mode = str(posted.get(key, configuration(miner)[key]))
     kept = {name: value for name, value in posted.items() if name not in {"miner-mode", "bitmain-work-mode"}}
     miner.memory["configuration"] = {"pools": []} | kept | {key: int(mode) if miner.old_firmware else mode}
-    miner.asleep_by_configuration = mode == MODE_SLEEP and miner.fault != "refuses_wake"
+    miner.keep_asleep(mode == MODE_SLEEP)
     if mode == MODE_SLEEP:
         miner.stop()
     else:
@@ -78,7 +81,7 @@ def system_info(miner: SimulatedMiner) -> dict[str, Any]:
 
 def blink(miner: SimulatedMiner, body: bytes) -> dict[str, Any]:
     try:
-        miner.blinking = bool(orjson.loads(body).get("blink"))
+        miner.blink(bool(orjson.loads(body).get("blink")))
     except (orjson.JSONDecodeError, AttributeError):
         return {"code": "B001"}
     return {"code": "B000" if miner.blinking else "B100"}
@@ -153,6 +156,12 @@ class WebConnection(asyncio.Protocol):
     def serve(self, request_line: str, headers: dict[str, str], body: bytes) -> None:
         method, _, rest = request_line.partition(" ")
         path = rest.partition(" ")[0]
+        if self.miner.make in REST:
+            code, answer = REST[self.miner.make](self.miner, method, path, headers, body)
+            if not isinstance(answer, bytes):
+                answer = b"" if answer is None else orjson.dumps(answer)
+            self.answer(f"{code} {REASONS[code]}", answer)
+            return
         nonce = str(self.miner.memory.setdefault("nonce", secrets.token_hex(16)))
         if not may_enter(headers.get("authorization", ""), method, nonce):
             challenge = f'Digest realm="{REALM}", nonce="{nonce}", qop="auth"'

@@ -1,5 +1,6 @@
 """Whatsminer firmware, API v2: readings in clear, write commands sealed with the password `admin`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hosting.cgminer.simulator.envelope import Reply, answer, fixed, pool_list, status
@@ -13,6 +14,14 @@ PASSWORD = "admin"  # noqa: S105 the password machines come with
 SALT, NEWSALT = "pZq8nVd2", "x5TkRw1c"
 TOKEN_LIFE_S = 1800
 MAX_TOKENS = 32
+REVISIONS = {
+    "M20S": ("V10", "V20", "V30"),
+    "M30S++": ("VG30", "VG40", "VH60"),
+    "M50": ("VE30", "VG30", "VH30"),
+    "M50S": ("VH10", "VH20", "VJ30"),
+    "M60": ("VK10", "VK20", "VK40"),
+    "M60S": ("VK10", "VK20", "VK30"),
+}
 OK, TOKEN_ERROR, TOO_MANY_TOKENS, DENIED = 131, 135, 136, 45
 
 
@@ -81,7 +90,10 @@ def sealed_order(miner: SimulatedMiner, request: Reply) -> Reply:
     command = ORDERS.get(str(order.get("cmd", "")))
     if command is None:
         return flat(miner, "E", 14, "invalid cmd")
-    command(miner)
+    try:
+        command(miner, order)
+    except ValueError:
+        return {"enc": seal(flat(miner, "E", 132, "command error"), session.key)}
     return {"enc": seal(flat(miner, "S", OK, "API command OK"), session.key)}
 
 
@@ -96,7 +108,6 @@ def constants(miner: SimulatedMiner) -> Reply:
         "CB Version": "V10",
         "MAC": miner.mac,
         "Factory GHS": int(miner.model.hashrate_ths * 1000),
-        "Power Limit": int(miner.model.power_w),
         "Power Mode": "Normal",
         "Liquid Cooling": False,
         "Found Blocks": 0,
@@ -130,6 +141,7 @@ def summary(miner: SimulatedMiner) -> Reply:
         "Fan Speed In": rpm,
         "Fan Speed Out": rpm + 30 if rpm else 0,
         "Power": power_w,
+        "Power Limit": int(miner.limit_w or miner.model.power_w),
         "Power_RT": power_w,
         "Power Fanspeed": 9060,
         "Hash Stable": miner.phase is Phase.HASHING,
@@ -158,8 +170,14 @@ def devs(miner: SimulatedMiner) -> Reply:
     return {"STATUS": status(miner, "S", 9, "3 ASC(s)", DESCRIPTION), "DEVS": data, "id": 1}
 
 
+def full_name(miner: SimulatedMiner) -> str:
+    """With the revision of its boards, of which every model has several."""
+    revisions = REVISIONS.get(miner.model.name, ("V10",))
+    return f"{miner.model.name}_{revisions[miner.number % len(revisions)]}"
+
+
 def devdetails(miner: SimulatedMiner) -> Reply:
-    model = f"{miner.model.name}_VE{20 + miner.number % 3 * 10}"
+    model = full_name(miner)
     data = [
         {"DEVDETAILS": board, "Name": "SM", "ID": board, "Driver": "bitmicro", "Model": model} for board in range(3)
     ]
@@ -183,6 +201,37 @@ def get_psu(miner: SimulatedMiner) -> Reply:
     return flat(miner, "S", OK, {"name": "P221B", "model": "P221B", "sw_version": "1.2", "fan_speed": "9060"})
 
 
+def get_miner_info(miner: SimulatedMiner) -> Reply:
+    led = "manual" if miner.blinking else "auto"
+    return flat(miner, "S", OK, {"ip": miner.host, "mac": miner.mac, "minersn": miner.serial, "ledstat": led})
+
+
 COMMANDS = {"summary": summary, "devs": devs, "devdetails": devdetails, "pools": pools, "edevs": devs}
-FLAT_COMMANDS = {"get_token": get_token, "get_version": get_version, "status": operation, "get_psu": get_psu}
-ORDERS = {"power_off": SimulatedMiner.stop, "power_on": SimulatedMiner.wake, "reboot": SimulatedMiner.reboot}
+FLAT_COMMANDS = {
+    "get_token": get_token,
+    "get_version": get_version,
+    "get_miner_info": get_miner_info,
+    "status": operation,
+    "get_psu": get_psu,
+}
+
+
+def limit_power(miner: SimulatedMiner, order: Reply) -> None:
+    """Raises ValueError for what is no number of watts that it can do."""
+    watts = int(str(order.get("power_limit", "")))
+    if watts < miner.least_w:
+        raise ValueError(watts)
+    miner.limit(watts)
+
+
+def set_led(miner: SimulatedMiner, order: Reply) -> None:
+    miner.blink(order.get("param") != "auto" and order.get("color") == "red")
+
+
+ORDERS: dict[str, Callable[[SimulatedMiner, Reply], None]] = {
+    "power_off": lambda miner, _order: miner.stop(),
+    "power_on": lambda miner, _order: miner.wake(),
+    "reboot": lambda miner, _order: miner.reboot(),
+    "adjust_power_limit": limit_power,
+    "set_led": set_led,
+}

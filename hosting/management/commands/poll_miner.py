@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from hosting.cgminer.client import PollResult, poll
 from hosting.cgminer.protocol import DEFAULT_PORT
 from hosting.cgminer.reading import Reading
+from hosting.telemetry.details import board_document
 from minefarm.lib.command import FarmCommand
 
 TIMEOUT_S = 3.0
@@ -25,6 +26,8 @@ SHOWN = (
     "accepted",
     "rejected",
     "hardware_errors",
+    "board_temperature_c",
+    "inlet_temperature_c",
 )
 
 
@@ -53,6 +56,10 @@ def as_document(result: PollResult) -> dict[str, Any]:
         "port": result.port,
         "online": result.reading is not None,
         **{name: shown(values[name]) for name in SHOWN},
+        "boards": shown([board_document(board) for board in reading.boards]),
+        "error_codes": shown(reading.errors),
+        "pool_url": reading.pool_url,
+        "pool_worker": reading.pool_worker,
         "error": result.error,
     }
 
@@ -74,7 +81,7 @@ class Command(FarmCommand):
 
     def handle(self, *, address: str, json: bool, **_options: Any) -> None:
         host, port = parse_address(address)
-        document = as_document(asyncio.run(poll(host, port, timeout_s=TIMEOUT_S)))
+        document = as_document(asyncio.run(poll(host, port, timeout_s=TIMEOUT_S, details=True, pool=True)))
         self.emit(document, describe(document), as_json=json)
         if not document["online"]:
             raise SystemExit(1)
@@ -88,5 +95,11 @@ def describe(document: dict[str, Any]) -> str:
     lines = [f"{document['host']}:{document['port']} is online"]
     for name in SHOWN:
         value = document[name]
-        lines.append(f"  {name:18} {unknown if value is None else value}")
+        lines.append(f"  {name:20} {unknown if value is None else value}")
+    boards = document["boards"] or []
+    lines += ["  board " + ", ".join(f"{name} {value}" for name, value in board.items()) for board in boards]
+    if document["error_codes"]:
+        lines.append(f"  error codes          {', '.join(document['error_codes'])}")
+    if document["pool_url"]:
+        lines.append(f"  pool                 {document['pool_url']} as {document['pool_worker'] or unknown}")
     return "\n".join(lines)

@@ -8,7 +8,16 @@ from typing import Any
 import uvloop
 from django.core.management.base import CommandError, CommandParser
 
-from hosting.cgminer.simulator import FAULTS, SimulatedFarm, SimulatedMiner, build_farm, parse_fault
+from hosting.cgminer.simulator import (
+    FAULTS,
+    MAKERS,
+    MIXED,
+    SimulatedFarm,
+    SimulatedMiner,
+    build_farm,
+    parse_fault,
+    parse_make,
+)
 from hosting.models import Site
 from hosting.simulation import register_simulated
 from minefarm.lib.command import FarmCommand
@@ -29,7 +38,7 @@ class Command(FarmCommand):
             "--ports", action="store_true", help="consecutive ports of one address instead of consecutive addresses"
         )
         parser.add_argument(
-            "--web-port", type=int, help="(first) port of the Antminers' web interface; 80 where it can be had, 0: none"
+            "--web-port", type=int, help="(first) port of the web interfaces; 80 where it can be had, 0: none"
         )
         parser.add_argument(
             "--seed", type=int, default=1, help="the same seed gives the same farm (default %(default)s)"
@@ -40,6 +49,13 @@ class Command(FarmCommand):
             default=[],
             metavar="NAME=SHARE",
             help=f"share of faulty machines, may be repeated; names: {', '.join(FAULTS)}",
+        )
+        parser.add_argument(
+            "--make",
+            action="append",
+            default=[],
+            metavar="NAME=WEIGHT",
+            help=f"make to simulate and its weight in the mix, may be repeated; `mixed` for all; names: {', '.join(MAKERS)}",
         )
         parser.add_argument(
             "--register", metavar="SITE", help="put the machines into this site (made if there is none)"
@@ -59,6 +75,7 @@ class Command(FarmCommand):
                 faults=faults,
                 ports=options["ports"] or options["host"] == "127.0.0.1",
                 web_port=options["web_port"],
+                makes=MIXED if "mixed" in options["make"] else dict(map(parse_make, options["make"])) or None,
             )
         except ValueError as error:
             raise CommandError(str(error)) from None

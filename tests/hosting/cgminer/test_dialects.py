@@ -85,13 +85,13 @@ def test_fan_slots_without_a_fan_are_no_fans_and_a_standing_fan_is_one():
     assert read(stats=antminer_stats(fan1=0)).fan_rpm == [0, 5280]
 
 
-def test_a_chip_goes_before_a_hotter_board_and_a_board_stands_in_for_no_chip():
+def test_a_chip_is_a_chip_and_a_board_never_stands_in_for_one():
     reply = whatsminer_summary(**{"Chip Temp Max": 60.5, "Temperature": 75.5})
     assert read(summary=reply).temperature_c == 60.5
     del reply["SUMMARY"][0]["Chip Temp Max"]
-    assert read(summary=reply).temperature_c == 75.5
+    assert read(summary=reply).temperature_c is None
     boards_only = antminer_stats(temp2_1=0, temp_chip1="0-0-0-0")
-    assert read(stats=boards_only).temperature_c == 69.0
+    assert read(stats=boards_only).temperature_c is None
 
 
 @pytest.mark.parametrize("placeholder", [-273, -273.0, -1, 0, 0.0])
