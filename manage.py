@@ -6,6 +6,7 @@ import sys
 
 # These read no table, so they start no server.
 NO_DATABASE = frozenset({"poll_miner", "edge_agent", "makemigrations", "spectacular", "collectstatic"})
+WHOLE_MARKET = ("--btc-price", "--difficulty", "--subsidy", "--fees")  # with these, profitability looks nothing up
 NO_STACK = frozenset({"", "help", "version", "--help", "--version"})
 
 
@@ -14,7 +15,10 @@ def needs_servers(arguments: list[str]) -> bool:
     command = arguments[0] if arguments else ""
     asks_for_help = bool({"-h", "--help"} & set(arguments))
     writes_nothing = command == "simulate_fleet" and not any(one.startswith("--register") for one in arguments)
-    return not (command in NO_DATABASE | NO_STACK or asks_for_help or writes_nothing)
+    asks_nothing = command == "profitability" and all(
+        any(one == name or one.startswith(f"{name}=") for one in arguments) for name in WHOLE_MARKET
+    )
+    return not (command in NO_DATABASE | NO_STACK or asks_for_help or writes_nothing or asks_nothing)
 
 
 def main() -> int:

@@ -81,6 +81,15 @@ TABLE: dict[str, str] = {
     "maintenancewindow:add": "oau",
     "maintenancewindow:change": "oau",
     "maintenancewindow:delete": "oa",
+    # the market: public figures, which nobody writes by hand
+    "marketsnapshot:view": "oaucg",
+    "marketsnapshot:add": "",
+    "marketsnapshot:change": "",
+    "marketsnapshot:delete": "",
+    "technicalindicator:view": "oaucg",
+    "technicalindicator:add": "",
+    "technicalindicator:change": "",
+    "technicalindicator:delete": "",
     # curtailment: who plans need not be who approves
     "curtailment:view": "oauc",
     "curtailment:plan": "oau",

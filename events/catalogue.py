@@ -198,6 +198,28 @@ CATALOGUE: dict[str, EventType] = {
             COMMANDED_EXAMPLE | {"found": "serial number SMTTYRHBDJAAI0999, MAC 02:00:00:00:00:01"},
         ),
         EventType(
+            "market.stale",
+            "a collection found no price: no source answered, or those that did disagree; once until there is a price again",
+            {
+                "at": {"type": "string", "format": "date-time", "description": "when nothing was found"},
+                "last_price_at": {
+                    "type": ["string", "null"],
+                    "format": "date-time",
+                    "description": "newest price there is; null when there never was one",
+                },
+                "sources": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "description": "each source that was asked, and what came of it, e.g. `timeout`",
+                },
+            },
+            {
+                "at": "2026-11-23T04:30:02+00:00",
+                "last_price_at": "2026-11-23T04:15:01+00:00",
+                "sources": {"coinbase": "timeout", "kraken": "unreachable", "mempool": "http_error"},
+            },
+        ),
+        EventType(
             "miner.offline",
             "no good reading of a machine for five minutes",
             MINER | {"error": {"type": "string", "description": "why the last attempt failed, e.g. `timeout`"}},

@@ -28,6 +28,8 @@ RESOURCES = {
     "tickets": "api:ticket-list",
     "telemetry": "api:telemetry",
     "alerts": "api:alert-list",
+    "market": "api:market",
+    "indicators": "api:indicators",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -199,6 +201,7 @@ urlpatterns = [
     path("docs/", DocsView.as_view(), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
+    path("", include("analytics.api.urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),

@@ -40,6 +40,19 @@ def telemetry_fits_the_minute(**_kwargs: Any) -> list[CheckMessage]:
     return errors
 
 
+@register()
+def market_fits_ten_seconds(**_kwargs: Any) -> list[CheckMessage]:
+    if 0.1 <= settings.MARKET_TIMEOUT_S <= 9:
+        return []
+    return [
+        Error(
+            f"MARKET_TIMEOUT_S is {settings.MARKET_TIMEOUT_S}.",
+            hint="Give every source between 0.1 and 9 seconds: a collection must end within ten.",
+            id="minefarm.E004",
+        )
+    ]
+
+
 @register(Tags.security, deploy=True)
 def proxies_are_counted(**_kwargs: Any) -> list[CheckMessage]:
     if settings.TRUSTED_PROXY_COUNT or not getattr(settings, "SECURE_PROXY_SSL_HEADER", None):

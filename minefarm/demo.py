@@ -6,10 +6,13 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.roles import Role
+from analytics.calculation import calculate_indicators
+from analytics.history import seed_generated
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
 from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
 from hosting.simulation import register_simulated
+from minefarm.lib.clock import database_now
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
 DOMAIN = "demo.minefarm.example"
@@ -32,6 +35,7 @@ LOGINS = (
 # Name, place, share of the machines, and capacity for each machine, in MW.
 SITES = (("North Ridge", "Ridge valley", 0.65), ("South Dock", "Harbour, hall 2", 0.35))
 CAPACITY_MW_PER_MINER = 0.0042
+MARKET_DAYS = 30
 
 
 def real_farm() -> bool:
@@ -70,4 +74,6 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         register_simulated(part, site=site, clients=clients)
         keep_factory_logins(site)
         counts[name] = len(part)
+    seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
+    calculate_indicators()
     return counts

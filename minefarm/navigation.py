@@ -58,6 +58,15 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ),
         ("Alert history", "notifications_paused", "hosting.view_alert", "admin:hosting_alert_changelist"),
     ),
+    "Market": (
+        ("Snapshots", "currency_bitcoin", "analytics.view_marketsnapshot", "admin:analytics_marketsnapshot_changelist"),
+        (
+            "Indicators",
+            "candlestick_chart",
+            "analytics.view_technicalindicator",
+            "admin:analytics_technicalindicator_changelist",
+        ),
+    ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -85,6 +94,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Site pages", "solar_power", None, "hosting:sites"),
         ("Fleet", "grid_view", None, "hosting:fleet"),
         ("Machines", "dns", None, "hosting:miners"),
+        ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

@@ -87,6 +87,20 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 500},
         "catch_up": CatchUp.latest(),
     },
+    # Price, difficulty, hashprice and what follows. A quarter of an hour that has passed cannot be asked for.
+    "market": {
+        "task": "analytics.tasks.collect_market",
+        "schedule": crontab(minute="*/15"),
+        "options": {"expires": 600},
+        "catch_up": CatchUp.none(),
+    },
+    # Indicators of what was imported, or of a price that came when the pass above had gone.
+    "indicators": {
+        "task": "analytics.tasks.calculate_indicators",
+        "schedule": crontab(minute="2-59/15"),
+        "options": {"expires": 600},
+        "catch_up": CatchUp.latest(),
+    },
     # What every app's rules let go, two days of readings at a time.
     "retention": {
         "task": "hosting.tasks.apply_retention",

@@ -372,6 +372,23 @@ POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRO
 # --- control ----------------------------------------------------------------------------------------------------------
 MINEFARM_FACTORY_LOGINS = env.bool("MINEFARM_FACTORY_LOGINS", default=False)
 
+# --- market: keyless sources by their base URLs; an empty one is not asked -----------------------------------------------
+MARKET_SOURCE = env.str("MARKET_SOURCE", default="live")
+if MARKET_SOURCE not in {"live", "generated", "off"}:
+    raise ImproperlyConfigured(f"MARKET_SOURCE is {MARKET_SOURCE!r}: set it to live, generated or off.")
+MARKET_TIMEOUT_S = env.float("MARKET_TIMEOUT_S", default=8.0)
+MARKET_COINBASE_URL = env.str("MARKET_COINBASE_URL", default="https://api.exchange.coinbase.com")
+MARKET_KRAKEN_URL = env.str("MARKET_KRAKEN_URL", default="https://api.kraken.com")
+MARKET_BITSTAMP_URL = env.str("MARKET_BITSTAMP_URL", default="https://www.bitstamp.net")
+MARKET_GEMINI_URL = env.str("MARKET_GEMINI_URL", default="https://api.gemini.com")
+MARKET_BINANCE_URL = env.str("MARKET_BINANCE_URL", default="https://api.binance.com")
+MARKET_MEMPOOL_URL = env.str("MARKET_MEMPOOL_URL", default="https://mempool.space")
+MARKET_BLOCKCHAIN_URL = env.str("MARKET_BLOCKCHAIN_URL", default="https://api.blockchain.info")
+MARKET_INNER_TARGETS = env.list("MARKET_INNER_TARGETS", default=[])
+BITCOIN_NODE_URL = env.str("BITCOIN_NODE_URL", default="")
+BITCOIN_NODE_USER = env.str("BITCOIN_NODE_USER", default="")
+BITCOIN_NODE_PASSWORD = env_secret("BITCOIN_NODE_PASSWORD")
+
 # --- events -----------------------------------------------------------------------------------------------------------
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=60)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=10)

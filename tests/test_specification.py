@@ -15,6 +15,9 @@ COLUMNS = {
     " purchase_date warranty_expiry created_at updated_at",
     "miner_telemetry": "miner_id hashrate temperature power_consumption fan_speed recorded_at",
     "miner_operation_log": "id miner_id operation performed_by details timestamp",
+    "market_analytics": "id btc_price network_hashrate network_difficulty block_reward volume_24h created_at",
+    "technical_indicators": "id analytics_id rsi macd macd_signal macd_histogram bb_upper bb_middle bb_lower ema_12 ema_26 signal"
+    " created_at",
     "scheduler_locks": "lock_key process_id hostname acquired_at expires_at last_heartbeat lock_version",
     "outbox_events": "id event_type payload status created_at processed_at",
 }
@@ -22,6 +25,7 @@ INDEXES = (
     "idx_users_email idx_users_role idx_hosting_sites_name idx_miner_models_name idx_hosting_miners_serial"
     " idx_hosting_miners_site idx_hosting_miners_status idx_hosting_miners_client idx_telemetry_recorded"
     " idx_user_access_user idx_user_access_dates idx_operation_log_miner idx_operation_log_time idx_outbox_status idx_outbox_type"
+    " idx_market_analytics_time"
 )
 
 

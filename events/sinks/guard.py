@@ -94,14 +94,19 @@ class _Target:
 
 def check_target(url: str) -> None:
     """Raises TargetRefused for a URL that can never be right. Names are not looked up: their answers change."""
-    target = _parse(url)
+    target = _parse(url, settings.WEBHOOK_ALLOWED_TARGETS)
     if target.literal is not None:
         _judge(target.literal, target)
 
 
-def resolve(url: str, lookup: Lookup = socket.getaddrinfo) -> Destination:
-    """Ask DNS once and judge every address of the answer. Raises TargetRefused, or OSError where DNS has no answer."""
-    target = _parse(url)
+def resolve(
+    url: str, lookup: Lookup = socket.getaddrinfo, *, inner_targets: Iterable[str] | None = None
+) -> Destination:
+    """Ask DNS once and judge every address of the answer. Raises TargetRefused, or OSError where DNS has no answer.
+
+    `inner_targets` are what may stand in our own network, `host:port`; None means WEBHOOK_ALLOWED_TARGETS.
+    """
+    target = _parse(url, settings.WEBHOOK_ALLOWED_TARGETS if inner_targets is None else inner_targets)
     if target.literal is not None:
         addresses: list[Address] = [target.literal]
     else:
@@ -121,7 +126,7 @@ def resolve(url: str, lookup: Lookup = socket.getaddrinfo) -> Destination:
     )
 
 
-def _parse(url: str) -> _Target:
+def _parse(url: str, inner_targets: Iterable[str]) -> _Target:
     _judge_text(url)
     try:
         parts = urlsplit(url)
@@ -139,7 +144,7 @@ def _parse(url: str) -> _Target:
         raise TargetRefused(f"{parts.netloc!r} is no host with an optional port.")
     port = int(split["port"]) if split["port"] else DEFAULT_PORTS[scheme]
     host, literal = _host(split["host"])
-    listed = _entry(host, port) in {entry.strip().lower() for entry in settings.WEBHOOK_ALLOWED_TARGETS}
+    listed = _entry(host, port) in {entry.strip().lower() for entry in inner_targets}
     if not listed:
         _judge_outside(scheme, port, host, named=literal is None)
     elif not 0 < port < 65_536:

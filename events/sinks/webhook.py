@@ -123,7 +123,7 @@ async def send_async(
     started = time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
-            destination = await _in_thread(lambda: resolve(target, lookup))
+            destination = await in_thread(lambda: resolve(target, lookup))
             await _exchange(destination, headers, body, reply)
     except TimeoutError:
         error = f"no complete answer within {timeout_s:g} s"
@@ -178,7 +178,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def _in_thread(work: Callable[[], Destination]) -> Destination:
+async def in_thread(work: Callable[[], Destination]) -> Destination:
     """Run in a thread of its own: the loop's executor would make asyncio.run wait for a DNS server that hangs."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Destination] = loop.create_future()

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
+from analytics.models import MarketSnapshot, TechnicalIndicator
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -66,6 +67,8 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     ticket = MaintenanceTicket.objects.create(
         miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
     )
+    price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
+    TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
     return {
         "/miners/": miner_a.pk,
         "/alerts/": alert.pk,

@@ -63,7 +63,11 @@ WITHOUT_POLICY = {
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.
-SHARED = {"miner_models": "the catalogue is the same for everybody"}
+SHARED = {
+    "miner_models": "the catalogue is the same for everybody",
+    "market_analytics": "public figures",
+    "technical_indicators": "what follows from them",
+}
 # By their columns' names, and by what the models refer to.
 OWNERS = ("client_id", "user_id", "miner_id", "owner_id", "customer_id", "performed_by", "created_by_id")
 PEOPLES = {"accounts.User", "hosting.Miner"}

@@ -103,7 +103,7 @@ class Command(FarmCommand):
                 "--without-gossip",
                 "--without-mingle",
             ],
-            env={"MINEFARM_PROCESS": "worker"},
+            env={"MINEFARM_PROCESS": "worker", "MARKET_SOURCE": "generated"},
         )
         group.add("beat", [*celery, "beat", "--pidfile", ""], env={"MINEFARM_PROCESS": "beat"})
         web = [str(bin_dir / "gunicorn"), "minefarm.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
