@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.apps import AppConfig
 
+from events.guard import register_guard
 from events.owners import Owner, register_lookup
 
 
@@ -14,10 +15,12 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from accounts.signins import signals, tasks  # noqa: F401  receivers, and tasks that workers must know
         from accounts.signins.trail import register_rules
+        from accounts.stepup import step_up
 
         import_module("accounts.api.authentication")  # tells the schema about tokens
         import_module("accounts.expiry")  # mails what the outbox tells it
         register_lookup(endpoint_owners)
+        register_guard(step_up)
         register_rules()
 
 

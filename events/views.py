@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from events.forms import ChangeForm, WebhookForm
+from events.guard import fresh_proof
 from events.models import EndpointKind, EventDelivery, EventEndpoint, OutboxStatus
 from events.models.endpoints import EndpointQuerySet, Person
 from events.registration import change_endpoint, offers
@@ -181,6 +182,7 @@ def _refused(request: HttpRequest, error: ValidationError, pk: int) -> HttpRespo
 
 @for_owners
 @require_POST
+@fresh_proof
 def rotate_secret(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(own(request), pk=pk)
     try:

@@ -16,6 +16,21 @@ def fast_passwords(settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def flushed_between_tests() -> Iterator[None]:
+    """Tests with real transactions empty every table afterwards, those that refuse TRUNCATE too."""
+    from django.db.backends.signals import connection_created
+
+    def say_so(connection, **_):
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET minefarm.flush = 'tests'")
+
+    connection_created.connect(say_so, dispatch_uid="tests.flush")
+    yield
+    connection_created.disconnect(dispatch_uid="tests.flush")
+
+
 @pytest.fixture(autouse=True)
 def own_state_folder(settings, tmp_path) -> None:
     """What a collector remembers on disk is one test's own."""

@@ -23,6 +23,7 @@ from unfold.widgets import (
 
 from events.admin.trail import log, person, tell
 from events.forms import TARGET_LENGTH, ChangeForm
+from events.guard import fresh_proof
 from events.models import EndpointKind, EndpointStatus, EventDelivery, EventEndpoint, OutboxStatus
 from events.owners import Owner, owners
 from events.registration import change_endpoint, offers
@@ -202,6 +203,7 @@ class EventEndpointAdmin(FarmAdmin):
         self._each(request, queryset, endpoints.send_test, "Sent a test event.", "sent a test event: see Deliveries")
 
     @admin.action(description="Rotate the secret (one endpoint)", permissions=["change"])
+    @fresh_proof
     def rotate_secret(self, request: HttpRequest, queryset: Endpoints) -> HttpResponse | None:
         chosen = list(queryset[:2])
         if len(chosen) != 1:

@@ -29,6 +29,7 @@ from events.api.serializers import (
     NewEndpointSerializer,
     SecretSerializer,
 )
+from events.guard import fresh_proof
 from events.models import EndpointStatus, EventDelivery, EventEndpoint, OutboxStatus
 from events.models.endpoints import Person
 from events.registration import change_endpoint
@@ -176,6 +177,7 @@ class EndpointView(EndpointsOwnView):
         summary="Give the endpoint a new secret; the old one signs on for a while",
     )
     @action(detail=True, methods=["post"], url_path="rotate-secret")
+    @fresh_proof
     def rotate_secret(self, request: Request, pk: int) -> Response:
         endpoint = self.changeable("change")
         with refusals_by_field():

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import LoginRecord, Outcome
 from accounts.signins.places import location_of
-from accounts.signins.trail import prune_login_records, session_ref
+from accounts.signins.trail import TABLE, prune_login_records, session_ref
 from minefarm.lib.network import client_address, network_of
 from minefarm.lib.retention import apply_rules
 
@@ -104,6 +104,27 @@ def test_retention_cannot_be_talked_into_deleting_a_young_line(client, client_a,
     with pytest.raises(DatabaseError, match="DELETE refused"), transaction.atomic():
         LoginRecord.objects.all().delete()
     assert LoginRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize("table", ["login_records", "impersonations"])
+@pytest.mark.parametrize("marker", ["SET LOCAL minefarm.flush = ''", f"SET LOCAL minefarm.retention = '{TABLE}'"])
+def test_what_is_kept_cannot_be_truncated(table, marker):
+    LoginRecord.objects.create(success=False, outcome=Outcome.UNKNOWN_USER)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL minefarm.flush = ''")
+        cursor.execute(marker)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else the new row itself holds TRUNCATE up
+        with pytest.raises(DatabaseError, match=f"{table} are kept as written: TRUNCATE refused"), transaction.atomic():
+            cursor.execute(f"TRUNCATE {table} CASCADE")
+    assert LoginRecord.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_database_is_flushed_all_the_same():
+    LoginRecord.objects.create(success=False, outcome=Outcome.UNKNOWN_USER)
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE login_records CASCADE")
+    assert not LoginRecord.objects.exists()
 
 
 def test_success_and_outcome_cannot_disagree(db):

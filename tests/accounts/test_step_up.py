@@ -1,5 +1,6 @@
 """Dangerous things need a fresh proof."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,10 +15,14 @@ from rest_framework.views import APIView
 
 from accounts.models import ApiToken, Impersonation, Invitation, LoginRecord
 from accounts.stepup import has_stepped_up, step_up_required
+from accounts.tokens import make_token
+from events.models import EventEndpoint
+from events.sinks.endpoints import create_endpoint, live_secrets
 from minefarm.api import handle
 
 pytestmark = [pytest.mark.django_db, pytest.mark.stale_sign_in]
 CONFIRM = "/accounts/reauthenticate/"
+SECRET = re.compile(r"whsec_[\w+/=]+")
 DANGEROUS = "/accounts/2fa/totp/activate/"  # allauth's own pages follow the same rule
 
 
@@ -222,3 +227,23 @@ def test_a_token_is_made_after_a_fresh_proof_and_revoked_without(client, client_
         assert client.post(f"/accounts/tokens/{token.pk}/revoke/").status_code == 302
     token.refresh_from_db()
     assert token.revoked_at is not None
+
+
+def test_a_webhooks_secret_is_rotated_after_a_fresh_proof_or_by_a_token(client, client_a, owner):
+    endpoint, first = create_endpoint(client_a.pk, kind="webhook", target="https://hooks.example/in", by=client_a.pk)
+    in_portal, in_api = f"/webhooks/{endpoint.pk}/rotate/", f"/api/v1/endpoints/{endpoint.pk}/rotate-secret/"
+    office = Client()
+    office.force_login(owner)
+    in_admin, chosen = "/admin/events/eventendpoint/", {"action": "rotate_secret", "_selected_action": [endpoint.pk]}
+    client.force_login(client_a)
+    assert client.post(in_portal)["Location"].startswith(CONFIRM)
+    assert office.post(in_admin, chosen)["Location"].startswith(CONFIRM)
+    refused = client.post(in_api)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "step_up_required")
+    assert live_secrets(EventEndpoint.objects.get(pk=endpoint.pk)) == [first]
+    tomorrow = timezone.now() + timedelta(days=1)
+    _, secret = make_token(name="ci", scopes=["read", "write"], expires_at=tomorrow, addresses=(), by=client_a)
+    by_token = Client().post(in_api, headers={"Authorization": f"Bearer {secret}"})
+    assert by_token.json()["secret"] != first
+    confirm(client)
+    assert SECRET.findall(client.post(in_portal).text)[0] not in {first, by_token.json()["secret"]}
