@@ -123,6 +123,23 @@ def catalogue(db):
 
 
 @pytest.fixture
+def alert_rules(db):
+    """What migration 0020 adds, which tests with real transactions truncate."""
+    from hosting.alerts.kinds import FIRST_RULES
+    from hosting.models import AlertRule
+
+    for kind, severity, threshold, minutes in FIRST_RULES:
+        AlertRule.objects.get_or_create(
+            kind=kind,
+            severity=severity,
+            site=None,
+            miner_model=None,
+            defaults={"threshold": threshold, "minutes": minutes},
+        )
+    return AlertRule.objects.all()
+
+
+@pytest.fixture
 def make_miner(site, catalogue):
     from hosting.models import Miner
 

@@ -19,6 +19,8 @@ FIGURE = 4321.77
 APPEND_ONLY = {"impersonations", "login_records"}
 # Where the first of the choices does not go with the other columns' defaults.
 CHOSEN = {"login_records.outcome": "bad_password"}
+# One of two owners is given.
+LEFT_EMPTY = {"miner_credentials.site_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
 OWNED_BY_NAME = {"client_id", "owner_id", "user_id", "customer_id"}
 
@@ -102,6 +104,8 @@ def _make(model: type[models.Model], person: Any, ready: dict[type[models.Model]
         if field.primary_key and field.get_internal_type().endswith("AutoField"):
             continue
         if field.get_internal_type() == "CompositePrimaryKey":
+            continue
+        if f"{model._meta.db_table}.{field.column}" in LEFT_EMPTY:
             continue
         values[field.attname] = _value(field, person, ready)
     with transaction.atomic():

@@ -17,7 +17,6 @@ from events.outbox import publish
 from events.sinks.endpoints import create_endpoint
 from hosting.models import (
     Alert,
-    AlertRule,
     Building,
     Circuit,
     CommandBatch,
@@ -35,7 +34,7 @@ from tests.access.routes import parameters
 
 
 @pytest.fixture
-def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, miner_b):
+def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, miner_b, alert_rules):
     """What paths name, by the start of the route: a machine, its site, an endpoint, a delivery, a token of client_a's."""
     endpoint, _ = create_endpoint(client_a.pk, "webhook", "https://hooks.example.com/in", [], by=client_a.pk)
     with transaction.atomic():
@@ -51,7 +50,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     MinerLatest.objects.create(miner=miner_a, attempted_at=timezone.now())
     OperationLog.objects.create(miner=miner_a, operation="start")
     now = timezone.now()
-    rule = AlertRule.objects.get(kind="offline")
+    rule = alert_rules.get(kind="offline")
     alert = Alert.objects.create(
         rule=rule, kind=rule.kind, severity=rule.severity, site=site, miner=miner_a, opened_at=now, last_seen_at=now
     )

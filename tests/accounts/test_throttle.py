@@ -58,6 +58,7 @@ def test_the_rates_are_those_promised():
         "anonymous": "30/min",
         "failed_token": "30/3min",
         "new_token": "10/hour",
+        "agent": "240/min",
     }
 
 

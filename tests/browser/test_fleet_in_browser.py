@@ -7,7 +7,6 @@ import pytest
 from django.core.cache import cache
 from playwright.sync_api import expect
 
-from hosting.alerts.kinds import FIRST_RULES
 from hosting.alerts.watch import watch_fleet
 from hosting.models import Alert, AlertRule, Miner, SavedView, Site
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
@@ -23,17 +22,9 @@ def shot(page, name):
 
 
 @pytest.fixture(autouse=True)
-def troubled_farm(site, make_miner, client_a):
+def troubled_farm(site, make_miner, client_a, alert_rules):
     """120 machines at North, one with a dead fan; 24 at South, all dark."""
     cache.clear()
-    for kind, severity, threshold, minutes in FIRST_RULES:
-        AlertRule.objects.get_or_create(
-            kind=kind,
-            severity=severity,
-            site=None,
-            miner_model=None,
-            defaults={"threshold": threshold, "minutes": minutes},
-        )
     south = Site.objects.create(name="South")
     here = [
         make_miner(f"N-{number:04}", client=client_a, cgminer_ip=f"127.20.3.{number}", cgminer_enabled=True)

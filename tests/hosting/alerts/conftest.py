@@ -12,19 +12,8 @@ FINE = {"hashrate_centi_ths": 11_000, "power_centi_w": 325_000, "temperature_cen
 
 
 @pytest.fixture(autouse=True)
-def first_rules(db):
-    """What migration 0020 adds, which tests with real transactions truncate."""
-    from hosting.alerts.kinds import FIRST_RULES
-    from hosting.models import AlertRule
-
-    for kind, severity, threshold, minutes in FIRST_RULES:
-        AlertRule.objects.get_or_create(
-            kind=kind,
-            severity=severity,
-            site=None,
-            miner_model=None,
-            defaults={"threshold": threshold, "minutes": minutes},
-        )
+def first_rules(alert_rules) -> None:
+    """Every test here has them."""
 
 
 class Farm:

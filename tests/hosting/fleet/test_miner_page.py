@@ -5,17 +5,17 @@ from django.db import transaction
 
 from events.catalogue import CATALOGUE
 from events.outbox import publish
-from hosting.models import Alert, AlertRule, MinerLatest
+from hosting.models import Alert, MinerLatest
 from minefarm.lib.clock import database_minute
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def history(site, miner_a, miner_b, operator):
+def history(site, miner_a, miner_b, operator, alert_rules):
     """Of each machine one alert that stands and one that is over; of the first an event and boards."""
     now = database_minute()
-    rule = AlertRule.objects.get(kind="offline")
+    rule = alert_rules.get(kind="offline")
     for miner in (miner_a, miner_b):
         plain = {
             "rule": rule,
