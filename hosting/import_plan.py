@@ -12,7 +12,7 @@ from typing import Any
 
 from accounts.models import User
 from accounts.roles import Role
-from hosting.addresses import DEPLOYMENT, AddressRefused, rules_of
+from hosting.addresses import DEPLOYMENT, AddressRefused, AddressRules, rules_of
 from hosting.cells import AddressCell, Cell, DateCell, NameCell, NumberCell, StatusCell, YesNoCell, original
 from hosting.models import Miner, MinerModel, Rack, Site
 from hosting.models.places import MAX_SLOTS
@@ -149,6 +149,9 @@ class Farm:
         for miner in miners:
             self.by_folded.setdefault(miner.serial_number.casefold(), []).append(miner)
         self._racks_of_site: dict[int | None, NameCell] = {}
+
+    def rules_at(self, site_id: int | None) -> AddressRules:
+        return DEPLOYMENT if site_id is None else self.rules.get(site_id, DEPLOYMENT)
 
     def rack_cell(self, site_id: int | None) -> NameCell:
         """Racks of one site: `Hall A / R-01`, or `R-01` where that says enough."""
@@ -327,7 +330,7 @@ class Planner:
                 self._problem(step.row, column, cells.get(column, ""), reason)
         if miner.cgminer_ip and (step.kind == "add" or step.names("site", "cgminer_ip", "cgminer_port")):
             try:
-                self.farm.rules.get(miner.site_id, DEPLOYMENT).check(miner.cgminer_ip, miner.cgminer_port)
+                self.farm.rules_at(miner.site_id).check(miner.cgminer_ip, miner.cgminer_port)
             except AddressRefused as refused:
                 column = f"cgminer_{refused.field}"
                 self._problem(step.row, column, cells.get(column, ""), str(refused))

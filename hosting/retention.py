@@ -28,6 +28,16 @@ def forget_alerts(order: Order) -> Outcome:
     return forget_rows(order, "alerts", "resolved_at")
 
 
+def forget_commands(order: Order) -> Outcome:
+    return forget_rows(order, "miner_commands", "created_at", only="finished_at IS NOT NULL")
+
+
+def forget_command_batches(order: Order) -> Outcome:
+    """A day after their commands."""
+    empty = "NOT EXISTS (SELECT FROM miner_commands c WHERE c.batch_id = miner_command_batches.id)"
+    return forget_rows(order, "miner_command_batches", "created_at", only=empty)
+
+
 def forget_sweeps(order: Order) -> Outcome:
     return forget_rows(order, "telemetry_sweeps", "minute")
 
@@ -45,6 +55,8 @@ def register_rules() -> None:
     register(Rule("miner_telemetry", lambda: settings.RETENTION_TELEMETRY_DAYS, retire_days))
     register(Rule("miner_operation_log", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_operation_log))
     register(Rule("alerts", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_alerts))
+    register(Rule("miner_commands", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_commands))
+    register(Rule("miner_command_batches", lambda: settings.RETENTION_OPERATION_LOG_DAYS, forget_command_batches))
     register(Rule("telemetry_sweeps", lambda: settings.RETENTION_SWEEPS_DAYS, forget_sweeps))
     register(Rule("site_telemetry_5min", lambda: settings.RETENTION_FIVE_MINUTES_DAYS, forget_five_minutes))
     register(Rule("client_telemetry_5min", lambda: settings.RETENTION_FIVE_MINUTES_DAYS, forget_client_five_minutes))

@@ -20,7 +20,7 @@ from events.models import OutboxEvent
 from hosting import summary
 from hosting.alerts.kinds import AlertState
 from hosting.edge.silence import agent_hint
-from hosting.models import Alert, MaintenanceTicket, Miner, OperationLog, Site
+from hosting.models import Alert, MaintenanceTicket, Miner, MinerCommand, OperationLog, Site
 from hosting.power import circuit_loads
 from hosting.states import Collector, MinerStatus
 from hosting.telemetry import series
@@ -30,6 +30,7 @@ PAGE_SIZE = 50
 LOG_LINES = 20
 PAST_ALERTS, PAST_EVENTS = 10, 10
 TICKETS_SHOWN = 10
+COMMANDS_SHOWN = 10
 MAX_HOURS = 10 * 366 * 24
 CHART_RANGES = ((24, "24 h"), (168, "7 d"), (720, "30 d"), (2160, "90 d"), (8784, "1 y"))
 
@@ -107,6 +108,9 @@ def miner_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "boards": getattr(getattr(miner, "latest", None), "boards", None) or [],
         "alerts": alerts_of(miner, user),
         "events": events_about(miner, user),
+        "commands": MinerCommand.objects.filter(miner=miner).select_related("batch").order_by("-pk")[:COMMANDS_SHOWN]
+        if user.may("minercommand:view")
+        else (),
         "tickets": MaintenanceTicket.objects.for_user(user).filter(miner=miner)[:TICKETS_SHOWN],
         "chart_url": reverse("hosting:miner_chart", args=[miner.pk]),
         "chart_ranges": CHART_RANGES,

@@ -5,7 +5,7 @@ docs/reference/settings.md lists the variables.
 """
 
 import secrets
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -362,7 +362,7 @@ TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", defau
 # --- where machines may be (hosting/addresses.py) ----------------------------------------------------------------------
 PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 # Outside of production simulated machines live on loopback networks, and on any port; servers live on 127.0.
-SIMULATED_NETWORKS = [str(part) for part in ip_network("127.0.0.0/8").address_exclude(ip_network("127.0.0.0/16"))]
+SIMULATED_NETWORKS = [str(part) for part in IPv4Network("127.0.0.0/8").address_exclude(IPv4Network("127.0.0.0/16"))]
 POLL_CIDRS = poll_cidrs(
     env.list("MINEFARM_POLL_CIDRS", default=PRIVATE_NETWORKS + ([] if PRODUCTION else SIMULATED_NETWORKS)),
     production=PRODUCTION,

@@ -1,4 +1,4 @@
-"""Many machines of a site in the same trouble are one alert: theirs hang below it and nobody is told of each.
+"""Many machines of a site or of a rack in the same trouble are one alert: theirs hang below it and nobody is told of each.
 
 When it is over, those that are still in trouble stand for themselves again.
 """
@@ -12,6 +12,7 @@ from psycopg import Cursor
 # So many machines at once are one alert; of a small site half of its machines, three at least. It ends below half of that.
 FOLD_AT = 20
 FOLD_AT_LEAST = 3
+RACKS_NAMED = 3
 
 
 def folds_at(watched: int) -> int:
@@ -50,6 +51,19 @@ FROM (
 ) g LEFT JOIN (SELECT site_id, count(*) AS machines FROM alert_base GROUP BY site_id) w USING (site_id)
 GROUP BY g.site_id, g.kind, g.severity, w.machines
 """
+# Of the group's machines: how many stand in which rack, and how many are watched there.
+RACKS = """
+SELECT b.name || ' / ' || r.name, count(DISTINCT t.miner_id)::int,
+    (SELECT count(*) FROM alert_base x JOIN hosting_miners y ON y.id = x.miner_id WHERE y.rack_id = r.id)::int
+FROM (
+    SELECT miner_id FROM alerts WHERE state = 'open' AND miner_id IS NOT NULL
+        AND site_id = %(site)s AND kind = %(kind)s AND severity = %(severity)s
+    UNION ALL
+    SELECT miner_id FROM alert_ripe WHERE site_id = %(site)s AND kind = %(kind)s AND severity = %(severity)s
+) t JOIN hosting_miners m ON m.id = t.miner_id JOIN hosting_racks r ON r.id = m.rack_id
+JOIN hosting_buildings b ON b.id = r.building_id
+GROUP BY r.id, b.name, r.name ORDER BY 2 DESC, 1
+"""
 OPEN_PARENT = """
 INSERT INTO alerts (rule_id, kind, severity, site_id, opened_at, last_seen_at, evidence, machines)
 VALUES (%(rule)s, %(kind)s, %(severity)s, %(site)s, %(opened_at)s, %(seen_at)s, '', 0) RETURNING id
@@ -85,18 +99,36 @@ def _fold_group(cursor: "Cursor[Any]", now: datetime, group: Sequence[Any]) -> l
     site, kind, severity, alerts, coming, rule, opened_at, seen_at, watched, parent = group
     values = {"site": site, "kind": kind, "severity": severity, "rule": rule, "now": now, "alerts": alerts}
     watched = watched or 0
+    racks = _racks(cursor, values) if alerts >= FOLD_AT_LEAST else []
     if parent is None:
-        if not alerts or alerts + coming < folds_at(watched):
+        many = alerts + coming >= folds_at(watched) or any(bad >= folds_at(all_of_it) for _, bad, all_of_it in racks)
+        if not alerts or not many:
             return []
         cursor.execute(OPEN_PARENT, values | {"opened_at": opened_at, "seen_at": seen_at})
         ((parent,),) = cursor.fetchall()
     values["parent"] = parent
-    if alerts + coming < unfolds_below(watched):
+    still = any(bad >= unfolds_below(all_of_it) for _, bad, all_of_it in racks)
+    if alerts + coming < unfolds_below(watched) and not still:
         cursor.execute(END_PARENT, values)
         ended = [alert_id for (alert_id,) in cursor.fetchall()]
         cursor.execute(UNFOLD, values)
         return ended
     cursor.execute(FOLD, values)
-    evidence = f"{alerts} of {watched} machines"
-    cursor.execute(COUNT, values | {"evidence": evidence, "seen_at": seen_at})
+    cursor.execute(COUNT, values | {"evidence": evidence_of(alerts, watched, racks), "seen_at": seen_at})
     return []
+
+
+def _racks(cursor: "Cursor[Any]", values: dict[str, Any]) -> list[tuple[str, int, int]]:
+    cursor.execute(RACKS, values)
+    return cursor.fetchall()
+
+
+def evidence_of(alerts: int, watched: int, racks: Sequence[tuple[str, int, int]]) -> str:
+    """How many of the site's machines; where a few racks explain it, which."""
+    whole = [(name, bad, all_of_it) for name, bad, all_of_it in racks if bad >= folds_at(all_of_it)]
+    elsewhere = alerts - sum(bad for _, bad, _ in whole)
+    text = f"{alerts} of {watched} machines"
+    if not whole or len(whole) > RACKS_NAMED:
+        return text
+    named = [f"{bad} of {all_of_it} in rack {name}" for name, bad, all_of_it in whole]
+    return f"{text}: {', '.join(named)}{f', {elsewhere} elsewhere' if elsewhere > 0 else ''}"

@@ -14,7 +14,7 @@ from psycopg import Cursor
 from hosting.alerts import fold, tell
 from hosting.alerts.conditions import CONDITIONS, DEFAULT_LOW_PERCENT
 from hosting.catalogue import CATALOGUE, find_model
-from hosting.models import MinerIdentity, MinerLatest
+from hosting.models import MinerIdentity
 from minefarm.lib.clock import database_now
 
 HITS_TO_OPEN, MISSES_TO_CLOSE = 2, 3
@@ -32,19 +32,10 @@ class Watched:
     resolved: int
 
 
-# What newer readings tell of boards and pools; where the table has no such column, nothing is known. Details that were read
-# long ago say nothing of now.
-DETAIL_TYPES = {"boards": "jsonb", "board_temperature_c": "numeric", "pool_url": "text", "pool_worker": "text"}
-STORED = {field.column for field in MinerLatest._meta.fields}  # noqa: SLF001  public by documentation
-DETAILS = ", ".join(
-    (
-        f"CASE WHEN l.details_at > l.attempted_at - interval '{DETAILS_FRESH_FOR}' THEN l.details_at END AS details_at"
-        if "details_at" in STORED
-        else "NULL::timestamptz AS details_at",
-        *(f"l.{name}" if name in STORED else f"NULL::{kind} AS {name}" for name, kind in DETAIL_TYPES.items()),
-    )
-)
-MISMATCH = "i.mismatch" if hasattr(MinerIdentity, "mismatch") else "NULL"  # found out when machines are identified
+# Details that were read long ago say nothing of now.
+DETAILS = f"""
+    CASE WHEN l.details_at > l.attempted_at - interval '{DETAILS_FRESH_FOR}' THEN l.details_at END AS details_at,
+    l.boards, l.board_temperature_c, l.pool_url, l.pool_worker"""
 # "DROP IF EXISTS" is quiet in production: there the tables ended with the transaction before.
 BASE = f"""
 SET LOCAL client_min_messages = warning;
@@ -67,7 +58,7 @@ SELECT m.id AS miner_id, m.site_id, COALESCE(m.miner_model_id, 0) AS model_id, m
     COALESCE(k.warn_chip_c, 85) AS warn_chip_c, COALESCE(k.critical_chip_c, 95) AS critical_chip_c,
     COALESCE(k.warn_board_c, 75) AS warn_board_c, COALESCE(k.critical_board_c, 85) AS critical_board_c,
     k.boards AS model_boards, {DETAILS},
-    COALESCE({MISMATCH}, CASE WHEN other.meant <> k.name AND k.name = ANY(%(catalogue)s) THEN i.model END) AS other_model
+    COALESCE(i.mismatch, CASE WHEN other.meant <> k.name AND k.name = ANY(%(catalogue)s) THEN i.model END) AS other_model
 FROM hosting_miners m
 JOIN miner_latest l ON l.miner_id = m.id
 LEFT JOIN swept ON swept.site_id = m.site_id

@@ -3,9 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from django.apps import apps
 from django.contrib import messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,11 +13,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import actor, staff_required
 from accounts.models import User
+from accounts.stepup import step_up
 from hosting import services, summary
 from hosting.alerts.kinds import Severity
-from hosting.fleet.search import RACKED, FleetQuery, after, cursor_of, in_order, is_id, status_counts
+from hosting.commands.ordering import KeyReused, WrongOrder
+from hosting.fleet.search import FleetQuery, after, cursor_of, in_order, is_id, status_counts
 from hosting.fleet.verbs import VERBS, Verb, outcome
-from hosting.models import Alert, Miner, MinerModel, SavedView, Site
+from hosting.models import Alert, Miner, MinerModel, Rack, SavedView, Site
 from hosting.states import MinerStatus
 
 PAGE_SIZE = 100
@@ -60,9 +61,8 @@ def fleet(request: HttpRequest) -> HttpResponse:
 
 
 def reachable(user: User) -> "QuerySet[Miner]":
-    """Machines that the person reaches, without retired ones where machines retire."""
-    miners = Miner.objects.for_user(user)
-    return miners.filter(Q(("retired_at", None))) if hasattr(Miner, "retired_at") else miners
+    """Machines in service that the person reaches."""
+    return Miner.objects.for_user(user).in_service()
 
 
 def page_of(query: FleetQuery, miners: "QuerySet[Miner]", cursor: str) -> tuple[list[dict[str, Any]], str]:
@@ -134,13 +134,9 @@ def columns(query: FleetQuery) -> list[dict[str, Any]]:
     return found
 
 
-def rack_model() -> Any:
-    return apps.get_app_config("hosting").get_model("Rack")
-
-
 def choices(user: User, miners: "QuerySet[Miner]") -> dict[str, Any]:
     """What the filter offers: of what the person reaches."""
-    racks = rack_model().objects.for_user(user).order_by("name") if RACKED else ()
+    racks = Rack.objects.for_user(user).select_related("building").order_by("building__name", "name")
     models = list(MinerModel.objects.order_by("manufacturer", "name"))
     owners = User.objects.filter(pk__in=miners.order_by().values("client")).order_by("name", "email")
     return {
@@ -164,6 +160,8 @@ def act(request: HttpRequest) -> HttpResponse:
     verb = VERBS.get(request.POST.get("verb", ""))
     if verb is None or not user.may(verb.permission):
         raise Http404
+    if verb.order and (refusal := step_up(request)):
+        return refusal
     chosen = _chosen(request, query, user)
     count = chosen.count()
     if not count:
@@ -175,9 +173,11 @@ def act(request: HttpRequest) -> HttpResponse:
     if confirmed and not changed and form.is_valid():
         try:
             moved = verb.work(chosen, form.cleaned_data, user)
-        except services.AddressTaken as clash:
+        except (services.AddressTaken, services.AddressOutside, WrongOrder, KeyReused) as clash:
             form.add_error(None, str(clash))
         else:
+            if verb.order:
+                return redirect("admin:hosting_commandbatch_change", moved)
             messages.add_message(request, messages.SUCCESS if moved else messages.WARNING, outcome(verb, count, moved))
             return redirect(back_to(query))
     return _ask(request, verb, {"form": form, "count": count, "changed": changed}, query, chosen)

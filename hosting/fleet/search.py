@@ -14,15 +14,13 @@ from django.db.models import Case, Count, DecimalField, Exists, Expression, F, O
 from django.db.models.functions import Cast
 
 from hosting.alerts.kinds import STANDING
-from hosting.models import Alert, Miner, MinerIdentity, MinerLatest
+from hosting.models import Alert, Miner
 from hosting.states import MinerStatus
 from hosting.summary import FRESH_FOR
 
 LONGEST = 100
-# Where the text is looked for, beside the address, of which it may be the beginning; as far as the tables know of it.
-_WORDS = ((Miner, "", "serial_number"), (MinerLatest, "latest__", "pool_worker"), (MinerIdentity, "identity__", "mac"))
-SEARCHED = tuple(f"{path}{name}" for model, path, name in _WORDS if hasattr(model, name))
-RACKED = hasattr(Miner, "rack")
+# Where the text is looked for, beside the address, of which it may be the beginning.
+SEARCHED = ("serial_number", "latest__pool_worker", "identity__mac")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,7 @@ class FleetQuery:
         for name in ("site", "model", "rack"):
             if value := getattr(self, name):
                 column = "miner_model" if name == "model" else name
-                known = is_id(value) and (name != "rack" or RACKED)
-                miners = miners.filter(**{column: int(value)}) if known else miners.none()
+                miners = miners.filter(**{column: int(value)}) if is_id(value) else miners.none()
         if self.client:
             owner = Q(client__isnull=True) if self.client == "none" else Q(client=self.client)
             miners = miners.filter(owner) if is_client(self.client) else miners.none()

@@ -1,8 +1,9 @@
-"""What staff do to the machines that they chose: each verb is one of hosting.services."""
+"""What staff do to the machines that they chose: each verb is one of hosting.services, or an order to the machines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 from django.db.models import QuerySet
@@ -10,6 +11,8 @@ from django.db.models import QuerySet
 from accounts.models import User, UserStatus
 from accounts.roles import Role
 from hosting import services
+from hosting.commands.ordering import WATTS, order_machines
+from hosting.control.orders import Order
 from hosting.models import Miner, Site
 
 Work = Callable[["QuerySet[Miner]", dict[str, Any], User], int]
@@ -29,6 +32,20 @@ class VerbForm(forms.Form):
 
 class ReasonForm(VerbForm):
     reason = forms.CharField(required=False, max_length=500, help_text="It goes into each machine's log.")
+
+
+class OrderForm(VerbForm):
+    reason = forms.CharField(max_length=500, help_text="Why, for whoever reads the log later.")
+    # Of the page, so that a second press of the button gives the first one's batch.
+    key = forms.CharField(widget=forms.HiddenInput, max_length=64)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["key"].initial = uuid4().hex
+
+
+class PowerLimitForm(OrderForm):
+    watts = forms.IntegerField(min_value=WATTS.start, max_value=WATTS.stop - 1, help_text="At the wall, per machine.")
 
 
 class SiteForm(VerbForm):
@@ -51,9 +68,25 @@ class Verb:
     work: Work
     form: type[VerbForm] = VerbForm
     permission: str = "miner:change"
+    order: Order | None = None  # to the machines themselves: asks for a fresh proof, and leads to its batch
 
 
-# Orders to the machines themselves (sleep, wake, reboot) join here, with "miner:command" and step-up.
+def give(order: Order) -> Work:
+    """Write the order down and tell the workers; the number of its batch instead of a count."""
+
+    def work(miners: "QuerySet[Miner]", asked: dict[str, Any], by: User) -> int:
+        batch = order_machines(
+            miners, order, watts=asked.get("watts"), reason=asked["reason"], idempotency_key=asked["key"], by=by
+        )
+        return int(batch.pk)
+
+    return work
+
+
+def order_verb(order: Order, title: str, form: type[VerbForm] = OrderForm) -> Verb:
+    return Verb(title, "", "", give(order), form, "miner:command", order)
+
+
 VERBS: dict[str, Verb] = {
     "maintenance": Verb(
         "Set to maintenance",
@@ -95,6 +128,11 @@ VERBS: dict[str, Verb] = {
         lambda miners, asked, by: services.assign_miners(miners, client=asked["client"], by=by),
         ClientForm,
     ),
+    "sleep": order_verb(Order.SLEEP, "Order: sleep…"),
+    "wake": order_verb(Order.WAKE, "Order: wake…"),
+    "reboot": order_verb(Order.REBOOT, "Order: reboot…"),
+    "set_power_limit": order_verb(Order.POWER_LIMIT, "Order: power limit…", PowerLimitForm),
+    "locate": order_verb(Order.LOCATE, "Order: blink…"),
 }
 
 

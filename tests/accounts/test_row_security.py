@@ -473,6 +473,7 @@ def test_many_databases_make_the_role_at_once():
         rows(f"DROP ROLE IF EXISTS {role}; DROP ROLE {user}")
 
 
+@pytest.mark.storm
 @pytest.mark.django_db(transaction=True)
 def test_the_policies_can_be_taken_back_and_put_on_again():
     def protected() -> int:

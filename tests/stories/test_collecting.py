@@ -107,6 +107,7 @@ def test_the_same_minute_twice_doubles_nothing(site, farm_of):
     assert Telemetry.objects.filter(recorded_at=first.minute).count() == 20
 
 
+@pytest.mark.storm
 def test_a_sweep_killed_in_the_middle_leaves_a_whole_minute_or_none(site, farm_of):
     """SIGKILL at every point of a sweep: nothing partial, nothing doubled, and sweeping goes on."""
     farm_of(30, 4, "--fault", "hang=0.1")

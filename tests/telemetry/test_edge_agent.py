@@ -251,11 +251,20 @@ def bare(environment: dict[str, str]) -> dict[str, str]:
 def test_the_command_needs_nothing_but_its_folder(shed, token_file, live_server, tmp_path):
     state = str(tmp_path / "state")
     options = ("--server", live_server.url, "--token-file", str(token_file.path), "--state", state, "--once", "--json")
-    done = edge_agent(*options, MINEFARM_ENV="production", MINEFARM_STATE_DIR="/nonexistent")
+    done = edge_agent(*options, MINEFARM_STATE_DIR="/nonexistent")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["online"], document["sent_minutes"], document["waiting_minutes"]) == (MINERS, 1, 0)
     assert len(whole_minutes()) == 1
+
+
+@database
+def test_in_production_it_needs_no_secret_and_asks_no_loopback(shed, token_file, live_server, tmp_path):
+    state = str(tmp_path / "state")
+    options = ("--server", live_server.url, "--token-file", str(token_file.path), "--state", state, "--once", "--json")
+    done = edge_agent(*options, MINEFARM_ENV="production", MINEFARM_STATE_DIR="/nonexistent")
+    document = json.loads(done.stdout)
+    assert (document["online"], document["sent_minutes"]) == (0, 1)
 
 
 @database

@@ -177,18 +177,18 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Dashboard",
         "Sites",
         "Miners",
+        "Discovered",
         "Tickets",
         "Buildings",
         "Racks",
         "Circuits",
         "Model catalogue",
         "Latest readings",
+        "Commands",
         "Operation log",
         *("What is wrong now", "Alert rules", "Maintenance windows", "Alert history"),
-        "Site pages",
-        "Fleet",
-        "Machines",
-        "Webhooks",
+        *("Snapshots", "Indicators"),
+        *("Site pages", "Fleet", "Machines", "Market", "Webhooks"),
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
         *(

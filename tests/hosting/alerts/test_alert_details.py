@@ -2,13 +2,9 @@
 
 import pytest
 
-from hosting.alerts.watch import STORED
 from hosting.models import Alert, AlertRule, MinerLatest, MinerModel
 
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.skipif("boards" not in STORED, reason="readings do not tell of boards yet"),
-]
+pytestmark = pytest.mark.django_db
 WHOLE = [{"board": number, "hashrate_ths": 36.6, "chips": 114} for number in range(3)]
 
 

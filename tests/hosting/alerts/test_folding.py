@@ -7,7 +7,7 @@ from events.models import OutboxEvent
 from hosting.alerts import services as alerting
 from hosting.alerts.fold import folds_at, unfolds_below
 from hosting.alerts.watch import watch_fleet
-from hosting.models import Alert, Site
+from hosting.models import Alert, Building, Rack, Site
 
 pytestmark = pytest.mark.django_db
 
@@ -90,3 +90,31 @@ def test_there_is_one_open_alert_per_thing(farm, machines, site):
         alert.pk = None
         with pytest.raises(IntegrityError, match="alerts_one_a"), transaction.atomic():
             alert.save(force_insert=True)
+
+
+def test_a_rack_without_power_is_one_alert_though_the_site_is_large(farm, machines, site):
+    miners = machines(60)
+    hall = Building.objects.create(site=site, name="Hall A")
+    dark = Rack.objects.create(building=hall, name="R-01", slots=12)
+    for slot, miner in enumerate(miners[:8], start=1):
+        miner.rack, miner.slot = dark, slot
+        miner.save()
+    farm.minutes(2, miners)
+    farm.minutes(7, miners, bad=miners[:8], error="timeout")
+    top = Alert.objects.on_top().get()
+    assert (top.miner, top.machines) == (None, 8)
+    assert top.evidence == "8 of 60 machines: 8 of 8 in rack Hall A / R-01"
+    assert len(opened()) == 1
+    farm.minutes(5, miners)
+    assert Alert.objects.standing().count() == 0
+
+
+def test_single_machines_of_many_racks_are_told_singly(farm, machines, site):
+    miners = machines(40)
+    hall = Building.objects.create(site=site, name="Hall A")
+    for number, miner in enumerate(miners):
+        miner.rack, _ = Rack.objects.get_or_create(building=hall, name=f"R-{number % 5}", defaults={"slots": 12})
+        miner.slot = number // 5 + 1
+        miner.save()
+    farm.minutes(7, miners, bad=miners[:4], error="timeout")
+    assert Alert.objects.on_top().count() == 4

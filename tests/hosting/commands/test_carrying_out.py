@@ -29,6 +29,7 @@ def statuses(batch) -> dict[str, int]:
     return {status: count for status, count in batch.counts().items() if count}
 
 
+@pytest.mark.storm
 def test_sleep_and_wake_are_confirmed_by_measurement(fleet, operator):
     miners = fleet(12, 50)
     commanded = Miner.objects.filter(miner_model__manufacturer__in=["Bitmain", "MicroBT"])

@@ -122,6 +122,7 @@ def test_a_find_without_a_name_cannot_be_adopted(site, operator):
     assert not Miner.objects.exists()
 
 
+@pytest.mark.storm
 def test_the_command_prints_one_document(fleet, site):
     fleet(10, 65)
     done = run_manage("discover_miners", "--site", "North", "--network", net(65), "--json", DATABASE_URL=database_url())

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from hosting.fleet import pages
-from hosting.fleet.search import RACKED, SEARCHED, FleetQuery
+from hosting.fleet.search import SEARCHED, FleetQuery
 from hosting.models import Alert, Miner, MinerLatest, OperationLog, SavedView, Site
 from hosting.telemetry.store import Row, SweepFacts, store_sweep
 from minefarm.lib.clock import database_minute
@@ -91,7 +91,6 @@ def test_the_worker_is_found_where_readings_tell_it(desk, site, make_miner):
     assert shown(desk, "q=RIG7") == ["W-1"]
 
 
-@pytest.mark.skipif(not RACKED, reason="machines stand in no racks yet")
 def test_a_rack_narrows_and_retired_machines_are_not_there(desk, site, make_miner):
     from hosting.models import Building, Rack
 

@@ -421,6 +421,7 @@ def big_file(bad):
     return rows(*lines).encode()
 
 
+@pytest.mark.storm
 def test_five_thousand_rows_with_fifty_bad_ones(operator, django_assert_max_num_queries):
     chosen = random.Random(7).sample(range(5000), 50)
     kinds = [(1, "S99"), (2, "Nowhere"), (5, "who@x"), (7, "10.1"), (10, "tomorrow")]

@@ -86,6 +86,7 @@ def test_the_first_site_is_where_the_menu_leads(desk, rack, site, client_a, clie
     assert client.get(f"/sites/{site.pk}/racks/").status_code == 404
 
 
+@pytest.mark.storm
 def test_six_thousand_machines_in_eight_queries_and_a_third_of_a_second(desk, catalogue, hall, site, settings):
     racks = Rack.objects.bulk_create(
         Rack(building=hall, name=f"R-{number:03}", slots=60, slots_per_shelf=6) for number in range(100)
