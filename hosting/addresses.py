@@ -63,12 +63,14 @@ class AddressRules:
     site: str = ""
     networks: tuple[Network, ...] = ()
     ports: frozenset[int] = frozenset()
+    also: tuple[Network, ...] = ()  # beside MINEFARM_POLL_CIDRS
 
     def check(self, host: str, port: int | None) -> str:
         """The address in its usual spelling; raises AddressRefused with the next step. Without a port any is fine."""
         address = literal(host)
-        _refuse_never(address, port)
-        if not _inside(address, settings.POLL_CIDRS):
+        allowed = (*settings.POLL_CIDRS, *self.also)
+        _refuse_never(address, port, allowed)
+        if not _inside(address, allowed):
             raise AddressRefused(
                 f"{address} is outside of MINEFARM_POLL_CIDRS ({_named(settings.POLL_CIDRS)}): correct the address, or let"
                 " whoever runs the servers add its network there."
@@ -153,12 +155,12 @@ def poll_networks(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(poll_network(text) for text in texts if text.strip()))
 
 
-def _refuse_never(address: Address, port: int | None) -> None:
+def _refuse_never(address: Address, port: int | None, allowed: Sequence[Network]) -> None:
     for network, why in NEVER:
         if address in network:
             raise AddressRefused(f"{address} {why}; no machine is there. Enter the machine's own address.")
     if address in LOOPBACKS[0] or address in LOOPBACKS[1]:
-        _refuse_loopback(address, port)
+        _refuse_loopback(address, port, allowed)
         return
     if str(address) in own_addresses():
         raise AddressRefused(f"{address} is this host itself; no machine is there. Enter the machine's own address.")
@@ -169,9 +171,9 @@ def _refuse_never(address: Address, port: int | None) -> None:
         )
 
 
-def _refuse_loopback(address: Address, port: int | None) -> None:
+def _refuse_loopback(address: Address, port: int | None, allowed: Sequence[Network]) -> None:
     """Simulated machines live on loopback networks that are named in MINEFARM_POLL_CIDRS; production accepts none."""
-    networks = [network for network in settings.POLL_CIDRS if network.is_loopback]
+    networks = [network for network in allowed if network.is_loopback]
     if not _inside(address, networks):
         raise AddressRefused(
             f"{address} is this host's own loopback; no machine is there. For a simulated one, outside of production, start"

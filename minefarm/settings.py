@@ -367,6 +367,8 @@ POLL_CIDRS = poll_cidrs(
     env.list("MINEFARM_POLL_CIDRS", default=PRIVATE_NETWORKS + ([] if PRODUCTION else SIMULATED_NETWORKS)),
     production=PRODUCTION,
 )
+# What `poll_miner` may read there as well, where nobody has said which networks there are: replies replayed on 127.0.0.1.
+REPLAY_CIDRS = [] if PRODUCTION or env.list("MINEFARM_POLL_CIDRS", default=[]) else [IPv4Network("127.0.0.0/16")]
 POLL_PORTS = port_ranges(env.list("MINEFARM_POLL_PORTS", default=["4028"] if PRODUCTION else ["1024-65535"]))
 
 # --- control ----------------------------------------------------------------------------------------------------------

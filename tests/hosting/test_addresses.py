@@ -1,6 +1,7 @@
 """Where MineFarm connects: hostile addresses at every door that takes one, and behind the doors."""
 
 import json
+import os
 import socket
 import threading
 from contextlib import contextmanager
@@ -283,6 +284,15 @@ def test_poll_miner_obeys_the_list():
             assert done.returncode == 1
             assert "error" in json.loads(done.stdout)
         assert visits == []
+
+
+def test_poll_miner_reads_replies_replayed_on_this_host_where_no_list_is_given():
+    with canary_on() as (port, visits):
+        done = run_manage("poll_miner", f"127.0.0.1:{port}", "--json", MINEFARM_POLL_CIDRS="")
+        assert json.loads(done.stdout)["online"] is False
+        assert visits != []
+    service = run_manage("poll_miner", f"127.0.0.1:{os.environ['REDIS_URL'].rsplit(':', 1)[1].split('/')[0]}", "--json")
+    assert "Redis" in json.loads(service.stdout)["error"]
 
 
 # --- behind the doors -----------------------------------------------------------------------------------------------------

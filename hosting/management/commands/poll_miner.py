@@ -2,9 +2,10 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from hosting.addresses import DEPLOYMENT, AddressRefused
+from hosting.addresses import AddressRefused, AddressRules
 from hosting.cgminer.client import PollResult, poll
 from hosting.cgminer.protocol import DEFAULT_PORT
 from hosting.cgminer.reading import Reading
@@ -42,7 +43,7 @@ def parse_address(text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise CommandError(f"{port!r} is no TCP port. CGMiner's is {DEFAULT_PORT}.")
     try:
-        return DEPLOYMENT.check(host, None), int(port)
+        return AddressRules(also=tuple(settings.REPLAY_CIDRS)).check(host, int(port)), int(port)
     except AddressRefused as refused:
         raise CommandError(str(refused)) from None
 
