@@ -32,7 +32,7 @@ class Contracts(models.QuerySet["PowerContract"]):
 
 
 class PowerContract(models.Model):
-    """One per site. From `starts_on` its prices are written into the site's price history ahead of time; what was before stays."""
+    """One per site. From `starts_on` its prices are written into the price history ahead of time; what was before stays."""
 
     site = models.OneToOneField(Site, models.CASCADE, related_name="power_contract")
     kind = models.TextField(choices=PriceKind, default=PriceKind.TARIFF, db_default=PriceKind.TARIFF)

@@ -1,8 +1,8 @@
 """Profit from the energy ledger: what each machine's hour earned and cost, and sums of those. Queries only.
 
-A machine's hour earns TH·h × hashprice of that hour, less the pool's fee, and costs kWh × price then in force, each rounded once
-to a hundred-millionth of a dollar: every other figure is a sum of these, so days and machines add up to the last digit. An hour of
-which something is not known has no figure, not zero, and is counted. docs/why/decisions/0026-profit.md
+A machine's hour earns TH·h × hashprice of that hour, less the pool's fee, and costs kWh × price then in force, each rounded
+once to a hundred-millionth of a dollar: every other figure is a sum of these, so days and machines add up to the last digit. An
+hour of which something is not known has no figure, not zero, and is counted. docs/why/decisions/0026-profit.md
 """
 
 from collections.abc import Collection, Sequence
@@ -230,7 +230,9 @@ def _sums(per: str, by: Sequence[str]) -> str:
         columns["period"] = "date_trunc(%(per)s, h.starts_at, s.time_zone)"
     grouped = [position for position, name in enumerate(SUM_ORDER, 1) if columns[name] != NULLS[name]]
     keys = ", ".join(map(str, grouped))
-    return SUMS.format(**columns, grouped=f"GROUP BY {keys}" if keys else "", ordered=keys or "1")
+    names = [str(at) for at in grouped if not SUM_ORDER[at - 1].endswith("_id")]
+    ordered = ", ".join([*names, *(str(at) for at in grouped if str(at) not in names)])
+    return SUMS.format(**columns, grouped=f"GROUP BY {keys}" if keys else "", ordered=ordered or "1")
 
 
 SUM_ORDER = ("period", "site_id", "site", "client_id", "client", "model", "miner_id", "miner")

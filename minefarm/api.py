@@ -24,6 +24,7 @@ RESOURCES = {
     "telemetry": "api:telemetry",
     "market": "api:market",
     "indicators": "api:indicators",
+    "profit": "api:profit",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
