@@ -113,7 +113,9 @@ def fleet(scope: Scope, now: datetime) -> Fleet:
         rows = cursor.fetchall()
     running = [row for row in rows if row[6] and row[4] and row[5]]
     machines = []
-    for miner_id, serial, site, model, kwh, read_h, ths_h, price in running if hashprice is not None else ():
+    for miner_id, serial, site, model, kwh, read_h, ths_h, price in running:
+        if hashprice is None:
+            break
         efficiency = kwh * 1000 / ths_h
         machines.append(
             Machine(

@@ -102,7 +102,7 @@ def test_the_api_tells_exact_figures_and_nothing_of_others(
         "by=pool",
         "miner=x",
         "client=x",
-        "from=2020-01-01",
+        "from=2010-01-01",
         "colour=red",
         f"from={end}&to={start}",
     ):
