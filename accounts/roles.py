@@ -90,6 +90,9 @@ TABLE: dict[str, str] = {
     "technicalindicator:add": "",
     "technicalindicator:change": "",
     "technicalindicator:delete": "",
+    # what it earns: staff of the farm, a customer of their own machines
+    "profit:view": "oauc",
+    "powercontract:view": "oau",
     # curtailment: who plans need not be who approves
     "curtailment:view": "oauc",
     "curtailment:plan": "oau",

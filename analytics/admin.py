@@ -2,14 +2,21 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
-from analytics.models import MarketSnapshot, TechnicalIndicator
-from minefarm.lib.records import UNKNOWN, GrowingRecordAdmin, column
+from accounts.access import actor
+from analytics.models import MarketSnapshot, PowerContract, PriceKind, TariffBand, TechnicalIndicator
+from analytics.power import expand_tariff
+from analytics.tariff import BadTariff, week_of
+from minefarm.lib.records import UNKNOWN, FarmAdmin, GrowingRecordAdmin, column
 
 ORIGINS = {"live": "success", "imported": "info", "generated": "warning"}
 SIGNALS = {"BUY": "success", "SELL": "danger", "NEUTRAL": "info"}
@@ -78,3 +85,48 @@ class TechnicalIndicatorAdmin(GrowingRecordAdmin):
     @column("signal", label=SIGNALS)
     def advice(self, row: TechnicalIndicator) -> tuple[str, str] | str:
         return (row.signal, row.signal) if row.signal else UNKNOWN
+
+
+# --- electricity --------------------------------------------------------------------------------------------------------
+
+
+class BandFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # Django takes no parameters here at run time
+    """Every hour of the week belongs to one band at most."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        kept = [
+            form.instance.read() for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")
+        ]
+        try:
+            week_of(kept, self.instance.price_per_kwh)
+        except BadTariff as bad:
+            raise ValidationError(str(bad)) from None
+
+
+class TariffBandInline(TabularInline):
+    model = TariffBand
+    formset = BandFormSet
+    extra = 1
+
+
+@admin.register(PowerContract)
+class PowerContractAdmin(FarmAdmin):
+    list_display = ("site", "kind", "zone", "price_per_kwh", "currency", "starts_on")
+    list_select_related = ("site",)
+    inlines = (TariffBandInline,)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[PowerContract]":
+        return PowerContract.objects.for_user(actor(request))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """A tariff counts from its first day at once; a market is asked by the next run."""
+        super().save_related(request, form, formsets, change)
+        contract = PowerContract.objects.select_related("site").get(pk=form.instance.pk)
+        if contract.kind == PriceKind.TARIFF:
+            done = expand_tariff(contract, since=contract.starts_at())
+            messages.info(request, f"{done.rows} prices written." if done.changed else "The prices stay as they are.")
+        else:
+            messages.info(request, "Prices come with the next run; `manage.py collect_power_prices` asks at once.")

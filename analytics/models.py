@@ -8,6 +8,18 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import User
+from analytics.contracts import PowerContract, PriceKind, TariffBand
+
+__all__ = [
+    "BUCKET",
+    "STALE_AFTER",
+    "MarketSnapshot",
+    "Origin",
+    "PowerContract",
+    "PriceKind",
+    "TariffBand",
+    "TechnicalIndicator",
+]
 
 BUCKET = timedelta(minutes=15)
 STALE_AFTER = timedelta(minutes=20)

@@ -4,7 +4,8 @@ import logging
 
 from celery import shared_task
 
-from analytics import calculation, collect
+from analytics import calculation, collect, power
+from analytics.models import PowerContract
 from events.periodic import once_per_period
 
 log = logging.getLogger(__name__)
@@ -29,3 +30,12 @@ def calculate_indicators() -> None:
     done = calculation.calculate_indicators()
     if done.computed:
         log.info("indicators of %d closes computed", done.computed)
+
+
+@shared_task
+@once_per_period
+def price_power() -> None:
+    """Prices of electricity ahead, for every site with a contract."""
+    for priced in power.price_ahead(PowerContract.objects.select_related("site")):
+        if priced.outcome not in {"ok", "not_out"}:
+            log.warning("prices of %s (%s): %s %s", priced.site, priced.kind, priced.outcome, priced.detail)

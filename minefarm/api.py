@@ -30,6 +30,7 @@ RESOURCES = {
     "alerts": "api:alert-list",
     "market": "api:market",
     "indicators": "api:indicators",
+    "profit": "api:profit",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",

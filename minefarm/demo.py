@@ -1,6 +1,8 @@
 """The demo farm: people, sites and simulated machines. Only ever written into a database that holds nothing else."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 
 from django.db import transaction
 
@@ -8,9 +10,12 @@ from accounts.models import User
 from accounts.roles import Role
 from analytics.calculation import calculate_indicators
 from analytics.history import seed_generated
+from analytics.models import PowerContract, TariffBand
+from analytics.power import expand_tariff
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
 from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
+from hosting.prices import set_price
 from hosting.simulation import register_simulated
 from minefarm.lib.clock import database_now
 
@@ -36,6 +41,7 @@ LOGINS = (
 SITES = (("North Ridge", "Ridge valley", 0.65), ("South Dock", "Harbour, hall 2", 0.35))
 CAPACITY_MW_PER_MINER = 0.0042
 MARKET_DAYS = 30
+FIXED_PRICE, DAY_PRICE, NIGHT_PRICE = Decimal("0.055"), Decimal("0.068"), Decimal("0.041")  # USD per kWh
 
 
 def real_farm() -> bool:
@@ -50,6 +56,21 @@ def keep_factory_logins(site: Site) -> None:
         row.user = login.user
         row.set_password(login.password)
         row.save()
+
+
+def price_electricity(site: Site) -> None:
+    """Prices of the demo: one that is fixed, and a tariff with a cheap night; no market is asked."""
+    if site.electricity_prices.exists():
+        return
+    starts_on = database_now().date() - timedelta(days=MARKET_DAYS)
+    if site.name == SITES[0][0]:
+        set_price(site, FIXED_PRICE, datetime.combine(starts_on, time(), UTC))
+        return
+    contract = PowerContract.objects.create(site=site, price_per_kwh=DAY_PRICE, starts_on=starts_on)
+    TariffBand.objects.create(
+        contract=contract, weekdays="mon-sun", from_hour=22, until_hour=6, price_per_kwh=NIGHT_PRICE
+    )
+    expand_tariff(contract, since=contract.starts_at())
 
 
 @transaction.atomic
@@ -74,6 +95,7 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         register_simulated(part, site=site, clients=clients)
         keep_factory_logins(site)
         counts[name] = len(part)
+        price_electricity(site)
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()
     return counts

@@ -67,6 +67,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
             "admin:analytics_technicalindicator_changelist",
         ),
     ),
+    "Electricity": (("Contracts", "bolt", "analytics.view_powercontract", "admin:analytics_powercontract_changelist"),),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -95,6 +96,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Fleet", "grid_view", None, "hosting:fleet"),
         ("Machines", "dns", None, "hosting:miners"),
         ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
+        ("Profit", "payments", "analytics.view_profit", "analytics:profit"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

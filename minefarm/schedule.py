@@ -101,6 +101,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 600},
         "catch_up": CatchUp.latest(),
     },
+    # Prices of electricity ahead: tariffs for nine days, day-ahead markets for tomorrow, once they are out in Europe and America.
+    "power prices": {
+        "task": "analytics.tasks.price_power",
+        "schedule": crontab(minute="35", hour="13,16,20"),
+        "options": {"expires": 3000},
+        "catch_up": CatchUp.latest(),
+    },
     # What every app's rules let go, two days of readings at a time.
     "retention": {
         "task": "hosting.tasks.apply_retention",

@@ -387,6 +387,12 @@ MARKET_BINANCE_URL = env.str("MARKET_BINANCE_URL", default="https://api.binance.
 MARKET_MEMPOOL_URL = env.str("MARKET_MEMPOOL_URL", default="https://mempool.space")
 MARKET_BLOCKCHAIN_URL = env.str("MARKET_BLOCKCHAIN_URL", default="https://api.blockchain.info")
 MARKET_INNER_TARGETS = env.list("MARKET_INNER_TARGETS", default=[])
+POWER_TIMEOUT_S = env.float("POWER_TIMEOUT_S", default=20.0)
+POWER_ENERGY_CHARTS_URL = env.str("POWER_ENERGY_CHARTS_URL", default="https://api.energy-charts.info")
+POWER_NYISO_URL = env.str("POWER_NYISO_URL", default="https://mis.nyiso.com")
+POOL_FEE_PERCENT = env.float("POOL_FEE_PERCENT", default=0.0)
+if not 0 <= POOL_FEE_PERCENT < 100:
+    raise ImproperlyConfigured(f"POOL_FEE_PERCENT is {POOL_FEE_PERCENT}: give a percentage from 0 to below 100.")
 BITCOIN_NODE_URL = env.str("BITCOIN_NODE_URL", default="")
 BITCOIN_NODE_USER = env.str("BITCOIN_NODE_USER", default="")
 BITCOIN_NODE_PASSWORD = env_secret("BITCOIN_NODE_PASSWORD")

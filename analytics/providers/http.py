@@ -37,10 +37,12 @@ def fetcher(
     inner_targets: Collection[str] = (),
     login: tuple[str, str] | None = None,
     lookup: Lookup = socket.getaddrinfo,
+    plain: bool = False,
 ) -> Fetch:
     """A Fetch below `base_url`. It raises SourceFailed, and BadReply for what is no JSON.
 
-    Plain HTTP and private addresses are for `inner_targets` (`host:port`) alone.
+    Plain HTTP and private addresses are for `inner_targets` (`host:port`) alone. `plain`: the
+    reply is text in UTF-8, not JSON.
     """
     base = base_url.rstrip("/")
     headers = {"authorization": "Basic " + base64.b64encode(":".join(login).encode()).decode()} if login else {}
@@ -49,7 +51,10 @@ def fetcher(
         body = None if send is None else json.dumps(send).encode()
         try:
             destination = await in_thread(lambda: resolve(base + path, lookup, inner_targets=inner_targets))
-            return read_json(await _exchange(destination, headers, body))
+            reply = await _exchange(destination, headers, body)
+            return reply.decode("utf-8-sig") if plain else read_json(reply)
+        except UnicodeDecodeError as error:
+            raise BadReply(f"no UTF-8: {error}") from error
         except TargetRefused as refused:
             raise SourceFailed("refused", str(refused)) from refused
         except (
