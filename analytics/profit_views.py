@@ -23,7 +23,7 @@ from analytics.merit import fleet
 from analytics.models import MarketSnapshot
 from analytics.profit import Profit, Scope, TooMany, profit
 from analytics.whatif import Scenario, halving_after_days, halving_at, pay_back_months, project
-from hosting.admin.cells import TextCell
+from hosting.cells import harmless
 from hosting.models import Site
 
 STAFF_GROUPS = (("site", "sites"), ("client", "customers"), ("model", "models"), ("miner", "machines"))
@@ -114,11 +114,10 @@ def as_file(rows: Sequence[Profit], name: str) -> HttpResponse:
     reply["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
     writer = csv.writer(reply, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    text = TextCell()
     for row in rows:
         values = asdict(row) | {"note": row.note, "starts_at": row.starts_at and row.starts_at.isoformat()}
         cells = (values[column] for column in CSV_COLUMNS)
-        writer.writerow(text.render(cell) if isinstance(cell, str) else cell for cell in cells)
+        writer.writerow(harmless(cell) if isinstance(cell, str) else cell for cell in cells)
     return reply
 
 
