@@ -14,6 +14,7 @@ from analytics.models import PowerContract, TariffBand
 from analytics.power import expand_tariff, price_ahead
 from analytics.providers.http import target_of
 from analytics.tariff import BadTariff, Band, days_of, expand, week_of
+from analytics.tasks import price_power
 from hosting.energy import price_at
 from hosting.models import ElectricityPrice, Site
 from hosting.prices import Span, set_price, write_prices
@@ -337,3 +338,21 @@ def test_new_yorks_doubled_hour_has_two_prices(site, day_ahead):
     assert [row[2] for row in rows[:3]] == [Decimal("0.0005"), Decimal("0.0015"), Decimal("0.0025")]
     unknown = day_ahead(source, "nyiso", "NOWHERE", now)
     assert (unknown.outcome, unknown.changed) == ("bad_reply", False)
+
+
+def test_the_daily_task_and_the_command_bring_every_contract_up_to_date(tariff):
+    price_power()
+    rows = ElectricityPrice.objects.count()
+    assert rows > 15
+    code, document = run("collect_power_prices", "--site", "North")
+    assert code == 0
+    assert [(one["site"], one["kind"], one["outcome"], one["changed"]) for one in document["sites"]] == [
+        ("North", "tariff", "ok", False)
+    ]
+    TariffBand.objects.create(contract=tariff, weekdays="mon", from_hour=5, until_hour=7, price_per_kwh="0.01")
+    code, document = run("collect_power_prices")
+    assert (code, document["sites"][0]["outcome"]) == (1, "bad_tariff")
+    assert ElectricityPrice.objects.count() == rows
+    Site.objects.create(name="South")
+    with pytest.raises(CommandError, match="no contract"):
+        call_command("collect_power_prices", "--site", "South")
