@@ -18,6 +18,7 @@ from analytics.tasks import price_power
 from hosting.energy import price_at
 from hosting.models import ElectricityPrice, Site
 from hosting.prices import Span, set_price, write_prices
+from minefarm.demo import price_electricity
 from tests.analytics.sources import Source, nobody, serving
 
 pytestmark = pytest.mark.django_db
@@ -356,3 +357,16 @@ def test_the_daily_task_and_the_command_bring_every_contract_up_to_date(tariff):
     Site.objects.create(name="South")
     with pytest.raises(CommandError, match="no contract"):
         call_command("collect_power_prices", "--site", "South")
+
+
+def test_the_demo_has_a_fixed_price_and_a_tariff(site):
+    price_electricity(site)  # not the first demo site: a cheap night
+    first = Site.objects.create(name="North Ridge")
+    price_electricity(first)
+    before = history(site), history(first)
+    for _ in range(2):
+        price_electricity(site)
+        price_electricity(first)
+    assert (history(site), history(first)) == before
+    assert [row[1:] for row in before[1]] == [(None, Decimal("0.055"), "USD")]
+    assert {row[2] for row in before[0]} == {Decimal("0.068"), Decimal("0.041")}
