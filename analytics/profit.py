@@ -70,7 +70,7 @@ class Profit:
     hours_without_hashprice: int
     hours_without_price: int
     hours_in_other_currency: int
-    currencies: tuple[str, ...]  # the others
+    currencies: tuple[str, ...]  # of the others the first and the last by name
     made_up: bool  # a hashprice of it is a demo's
 
     @property
@@ -102,13 +102,16 @@ class Profit:
 # Hours are those of the site's clock, stepped in absolute time.
 HOURS = """
 hours AS MATERIALIZED (
-    SELECT s.id AS site_id, hour.starts_at, m.hashprice, m.made_up, p.usd_s, p.held_s, p.currencies
+    SELECT s.id AS site_id, hour.starts_at, m.earned, m.parts, m.made_up, p.usd_s, p.held_s, p.currencies,
+        CASE WHEN %(per)s IN ('day', 'month') THEN date_trunc(%(per)s, hour.starts_at, s.time_zone)
+            ELSE hour.starts_at END AS period
     FROM hosting_sites s
     CROSS JOIN LATERAL generate_series(
         date_trunc('hour', %(start)s::timestamptz, s.time_zone), %(end)s::timestamptz, interval '1 hour'
     ) AS hour (starts_at)
     CROSS JOIN LATERAL (
-        SELECT avg(hashprice_usd_per_ph_day) AS hashprice, COALESCE(bool_or(origin = 'generated'), false) AS made_up
+        SELECT sum(hashprice_usd_per_ph_day) * %(kept)s::numeric AS earned, count(*) * 86400000 AS parts,
+            COALESCE(bool_or(origin = 'generated'), false) AS made_up
         FROM market_analytics
         WHERE bucket >= hour.starts_at AND bucket < hour.starts_at + interval '1 hour' AND hashprice_usd_per_ph_day IS NOT NULL
     ) m
@@ -127,57 +130,63 @@ hours AS MATERIALIZED (
     WHERE hour.starts_at < %(end)s AND (%(sites)s::int[] IS NULL OR s.id = ANY(%(sites)s))
 )
 """
+# Revenue and cost are products with one division each, the last step before they are rounded: 86,400,000 is 3600 s times the
+# 24,000 of $/PH/day to $ per TH and hour.
 MACHINE_HOURS = """
 machine_hours AS (
-    SELECT h.starts_at, h.site_id, h.client_id, h.miner_id, h.kwh, h.gap_s, h.period_s, th.ths_h,
-        x.hashprice, x.made_up, x.currencies,
-        round(th.ths_h * x.hashprice / 24000 * %(kept)s::numeric, 8) AS revenue,
+    SELECT x.period, h.site_id, h.client_id, h.miner_id, h.kwh, h.gap_s, w.ths_s, h.hashrate_samples,
+        round(w.ths_s * x.earned / (h.hashrate_samples * x.parts), 8) AS revenue,
         CASE WHEN x.currencies IS NULL AND x.held_s = 3600 THEN round(h.kwh * x.usd_s / 3600, 8) END AS cost,
-        x.currencies IS NULL AND x.held_s IS DISTINCT FROM 3600 AS unpriced
+        x.currencies IS NULL AND x.held_s IS DISTINCT FROM 3600 AS unpriced, x.earned IS NULL AS unmarketed,
+        x.made_up, x.currencies
     FROM miner_telemetry_hour h
     LEFT JOIN hours x ON x.site_id = h.site_id AND x.starts_at = h.starts_at
-    CROSS JOIN LATERAL (SELECT CASE WHEN h.kwh IS NOT NULL THEN
-        h.hashrate_ths_sum / NULLIF(h.hashrate_samples, 0) * (h.period_s - h.gap_s) / 3600 END AS ths_h) th
+    CROSS JOIN LATERAL (SELECT CASE WHEN h.kwh IS NOT NULL AND h.hashrate_samples > 0
+        THEN h.hashrate_ths_sum * (h.period_s - h.gap_s) END AS ths_s) w
     WHERE h.starts_at >= %(start)s AND h.starts_at < %(end)s
       AND (%(client)s::uuid IS NULL OR h.client_id = %(client)s)
       AND (%(sites)s::int[] IS NULL OR h.site_id = ANY(%(sites)s))
       AND (%(miners)s::int[] IS NULL OR h.miner_id = ANY(%(miners)s))
 )
 """
+# Grouped by numbers first: names are looked up for the few rows that come of it.
 SUMS = """
-SELECT {period} AS starts_at, {site_id} AS site_id, {site} AS site, {client_id} AS client_id, {client} AS client,
-    {model} AS model, {miner_id} AS miner_id, {miner} AS miner,
-    sum(h.ths_h) AS ths_h, sum(h.kwh) AS kwh, sum(h.revenue) AS revenue_usd, sum(h.cost) AS cost_usd,
-    sum(h.revenue - h.cost) AS profit_usd, count(*) AS machine_hours,
-    count(*) FILTER (WHERE h.revenue IS NOT NULL AND h.cost IS NOT NULL) AS counted_hours,
-    count(*) FILTER (WHERE h.ths_h IS NULL) AS gap_hours,
-    count(*) FILTER (WHERE h.ths_h IS NOT NULL AND h.gap_s > 0) AS partial_hours,
-    count(*) FILTER (WHERE h.ths_h IS NOT NULL AND h.hashprice IS NULL) AS hours_without_hashprice,
-    count(*) FILTER (WHERE h.ths_h IS NOT NULL AND h.unpriced) AS hours_without_price,
-    count(*) FILTER (WHERE h.ths_h IS NOT NULL AND h.currencies IS NOT NULL) AS hours_in_other_currency,
-    array_agg(DISTINCT h.currencies[1]) FILTER (WHERE h.currencies IS NOT NULL) AS currencies,
-    COALESCE(bool_or(h.made_up), false) AS made_up
-FROM machine_hours h
-JOIN hosting_sites s ON s.id = h.site_id
-LEFT JOIN users u ON u.id = h.client_id
-LEFT JOIN hosting_miners m ON m.id = h.miner_id
-LEFT JOIN miner_models k ON k.id = m.miner_model_id
-{grouped}
-ORDER BY {ordered}
-LIMIT %(limit)s
+sums AS (
+    SELECT {keys},
+        sum(h.ths_s / h.hashrate_samples / 3600) AS ths_h, sum(h.kwh) AS kwh, sum(h.revenue) AS revenue_usd,
+        sum(h.cost) AS cost_usd, sum(h.revenue - h.cost) AS profit_usd, count(*) AS machine_hours,
+        count(*) FILTER (WHERE h.revenue IS NOT NULL AND h.cost IS NOT NULL) AS counted_hours,
+        count(*) FILTER (WHERE h.ths_s IS NULL) AS gap_hours,
+        count(*) FILTER (WHERE h.ths_s IS NOT NULL AND h.gap_s > 0) AS partial_hours,
+        count(*) FILTER (WHERE h.ths_s IS NOT NULL AND h.unmarketed) AS hours_without_hashprice,
+        count(*) FILTER (WHERE h.ths_s IS NOT NULL AND h.unpriced) AS hours_without_price,
+        count(*) FILTER (WHERE h.ths_s IS NOT NULL AND h.currencies IS NOT NULL) AS hours_in_other_currency,
+        ARRAY[min(h.currencies[1]), max(h.currencies[cardinality(h.currencies)])] AS currencies,
+        COALESCE(bool_or(h.made_up), false) AS made_up
+    FROM machine_hours h {joined}
+    {grouped}
+    LIMIT %(limit)s
+)
+SELECT sums.starts_at, sums.site_id, s.name AS site, sums.client_id, COALESCE(NULLIF(u.name, ''), u.email) AS client,
+    k.name AS model, sums.miner_id, m.serial_number AS miner, ths_h, kwh, revenue_usd, cost_usd, profit_usd, machine_hours,
+    counted_hours, gap_hours, partial_hours, hours_without_hashprice, hours_without_price, hours_in_other_currency,
+    currencies, made_up
+FROM sums
+LEFT JOIN hosting_sites s ON s.id = sums.site_id
+LEFT JOIN users u ON u.id = sums.client_id
+LEFT JOIN miner_models k ON k.id = sums.model_id
+LEFT JOIN hosting_miners m ON m.id = sums.miner_id
+ORDER BY sums.starts_at, s.name, client, k.name, m.serial_number, sums.site_id, sums.client_id, sums.miner_id
 """
-COLUMNS = {
-    "site": {"site_id": "h.site_id", "site": "s.name"},
-    "client": {"client_id": "h.client_id", "client": "COALESCE(NULLIF(u.name, ''), u.email)"},
-    "model": {"model": "k.name"},
-    "miner": {"miner_id": "h.miner_id", "miner": "m.serial_number"},
+KEYS = {
+    "starts_at": ("h.period", "NULL::timestamptz"),
+    "site": ("h.site_id", "NULL::int"),
+    "client": ("h.client_id", "NULL::uuid"),
+    "model": ("of_model.miner_model_id", "NULL::int"),
+    "miner": ("h.miner_id", "NULL::int"),
 }
-NULLS = {
-    **dict.fromkeys(("site_id", "miner_id"), "NULL::int"),
-    **dict.fromkeys(("site", "client", "model", "miner"), "NULL::text"),
-    "client_id": "NULL::uuid",
-    "period": "NULL::timestamptz",
-}
+NAMES = {"starts_at": "starts_at"} | {name: f"{name}_id" for name in ("site", "client", "model", "miner")}
+MODELS = "LEFT JOIN hosting_miners of_model ON of_model.id = h.miner_id"
 
 
 class TooMany(ValueError):
@@ -212,7 +221,7 @@ def profit(
         "limit": limit + 1,
     }
     with aside(), connection.cursor() as cursor:
-        cursor.execute(f"WITH {HOURS}, {MACHINE_HOURS} {_sums(per, by)}", values)
+        cursor.execute(f"WITH {HOURS}, {MACHINE_HOURS}, {_sums(per, by)}", values)
         names = [column.name for column in cursor.description]
         rows = [_profit(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
     if len(rows) > limit:
@@ -221,22 +230,15 @@ def profit(
 
 
 def _sums(per: str, by: Sequence[str]) -> str:
-    columns = dict(NULLS)
-    for group in by:
-        columns |= COLUMNS[group]
-    if per == "hour":
-        columns["period"] = "h.starts_at"
-    elif per != "total":
-        columns["period"] = "date_trunc(%(per)s, h.starts_at, s.time_zone)"
-    grouped = [position for position, name in enumerate(SUM_ORDER, 1) if columns[name] != NULLS[name]]
-    keys = ", ".join(map(str, grouped))
-    names = [str(at) for at in grouped if not SUM_ORDER[at - 1].endswith("_id")]
-    ordered = ", ".join([*names, *(str(at) for at in grouped if str(at) not in names)])
-    return SUMS.format(**columns, grouped=f"GROUP BY {keys}" if keys else "", ordered=ordered or "1")
-
-
-SUM_ORDER = ("period", "site_id", "site", "client_id", "client", "model", "miner_id", "miner")
+    told = {*by, *(["starts_at"] if per != "total" else [])}
+    keys = [f"{key if name in told else none} AS {NAMES[name]}" for name, (key, none) in KEYS.items()]
+    grouped = ", ".join(key for name, (key, _) in KEYS.items() if name in told)
+    return SUMS.format(
+        keys=", ".join(keys),
+        joined=MODELS if "model" in told else "",
+        grouped=f"GROUP BY {grouped}" if grouped else "",
+    )
 
 
 def _profit(row: dict[str, Any]) -> Profit:
-    return Profit(**{**row, "currencies": tuple(sorted(row["currencies"] or ()))})
+    return Profit(**{**row, "currencies": tuple(sorted({code for code in row["currencies"] if code}))})

@@ -14,9 +14,11 @@ from analytics.models import PowerContract, TariffBand
 from analytics.power import expand_tariff, price_ahead
 from analytics.providers.http import target_of
 from analytics.tariff import BadTariff, Band, days_of, expand, week_of
+from analytics.tasks import price_power
 from hosting.energy import price_at
 from hosting.models import ElectricityPrice, Site
 from hosting.prices import Span, set_price, write_prices
+from minefarm.demo import price_electricity
 from tests.analytics.sources import Source, nobody, serving
 
 pytestmark = pytest.mark.django_db
@@ -337,3 +339,34 @@ def test_new_yorks_doubled_hour_has_two_prices(site, day_ahead):
     assert [row[2] for row in rows[:3]] == [Decimal("0.0005"), Decimal("0.0015"), Decimal("0.0025")]
     unknown = day_ahead(source, "nyiso", "NOWHERE", now)
     assert (unknown.outcome, unknown.changed) == ("bad_reply", False)
+
+
+def test_the_daily_task_and_the_command_bring_every_contract_up_to_date(tariff):
+    price_power()
+    rows = ElectricityPrice.objects.count()
+    assert rows > 15
+    code, document = run("collect_power_prices", "--site", "North")
+    assert code == 0
+    assert [(one["site"], one["kind"], one["outcome"], one["changed"]) for one in document["sites"]] == [
+        ("North", "tariff", "ok", False)
+    ]
+    TariffBand.objects.create(contract=tariff, weekdays="mon", from_hour=5, until_hour=7, price_per_kwh="0.01")
+    code, document = run("collect_power_prices")
+    assert (code, document["sites"][0]["outcome"]) == (1, "bad_tariff")
+    assert ElectricityPrice.objects.count() == rows
+    Site.objects.create(name="South")
+    with pytest.raises(CommandError, match="no contract"):
+        call_command("collect_power_prices", "--site", "South")
+
+
+def test_the_demo_has_a_fixed_price_and_a_tariff(site):
+    price_electricity(site)  # not the first demo site: a cheap night
+    first = Site.objects.create(name="North Ridge")
+    price_electricity(first)
+    before = history(site), history(first)
+    for _ in range(2):
+        price_electricity(site)
+        price_electricity(first)
+    assert (history(site), history(first)) == before
+    assert [row[1:] for row in before[1]] == [(None, Decimal("0.055"), "USD")]
+    assert {row[2] for row in before[0]} == {Decimal("0.068"), Decimal("0.041")}

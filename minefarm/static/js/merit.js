@@ -8,7 +8,7 @@
 
   function draw(figure, data) {
     const box = document.createElement("div");
-    box.className = "farm-chart-panel";
+    box.className = "farm-chart-panel farm-chart-wide";
     const heading = document.createElement("h3");
     heading.className = "farm-chart-title";
     heading.textContent = "Break-even, $/MWh, over cumulative kW";
