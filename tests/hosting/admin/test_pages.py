@@ -187,8 +187,8 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Commands",
         "Operation log",
         *("What is wrong now", "Alert rules", "Maintenance windows", "Alert history"),
-        *("Snapshots", "Indicators"),
-        *("Site pages", "Fleet", "Machines", "Market", "Webhooks"),
+        *("Snapshots", "Indicators", "Contracts"),
+        *("Site pages", "Fleet", "Machines", "Market", "Profit", "Webhooks"),
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
         *(

@@ -94,7 +94,7 @@ def test_somebody_who_has_not_signed_in_is_told_how(api, db, path):
 def test_the_root_lists_the_resources(api, guest):
     found = api(guest).get("/api/v1/").json()
     resources = {"sites", "models", "miners", "telemetry", "alerts", "endpoints", "deliveries", "tokens"}
-    resources |= {"miner-commands", "market", "indicators"}
+    resources |= {"miner-commands", "market", "indicators", "profit"}
     resources |= {"buildings", "racks", "circuits", "tickets"}
     assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"

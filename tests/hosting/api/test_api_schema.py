@@ -70,6 +70,7 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/indicators/",
         "/api/v1/market/",
         "/api/v1/market/latest/",
+        "/api/v1/profit/",
         "/api/v1/miners/",
         "/api/v1/miners/{id}/",
         "/api/v1/miners/{id}/chart/",
