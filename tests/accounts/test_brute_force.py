@@ -235,6 +235,7 @@ def timings(sign_in, emails: list[str], rounds: int, clock=time.perf_counter) ->
     return spent
 
 
+@pytest.mark.storm
 def test_the_time_of_an_answer_does_not_tell_whether_there_is_an_account(settings, make_user, sign_in):
     settings.PASSWORD_HASHERS = BCRYPT
     user = make_user("client", "client-a")

@@ -125,6 +125,7 @@ def lost(batch, **values):
     )
 
 
+@pytest.mark.storm
 def test_what_a_dead_worker_left_is_measured_and_sent_again_where_harmless(fleet, operator):
     miners = of_make(fleet(20, 54), "MicroBT")
     batch = order_machines(miners, Order.SLEEP, reason="test", by=operator)

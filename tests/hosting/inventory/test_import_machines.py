@@ -460,6 +460,7 @@ def test_a_file_holds_at_most_what_the_manual_says():
 # --- the command --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.storm
 @pytest.mark.django_db(transaction=True)
 def test_the_command_tells_commits_and_refuses(tmp_path, site):
     path = tmp_path / "machines.csv"
