@@ -7,7 +7,7 @@ from django.utils import timezone
 from hosting import summary
 from hosting.models import Miner
 from hosting.states import MinerStatus
-from minefarm.lib.parameters import RowIdFilter
+from minefarm.lib.parameters import RowIdFilter, TruthFilter
 
 
 class MinerFilter(django_filters.FilterSet):
@@ -20,7 +20,7 @@ class MinerFilter(django_filters.FilterSet):
     )
     rack = RowIdFilter(field_name="rack_id", label="Id of the rack; staff only.")
     warranty_until = django_filters.DateFilter(method="warranty_ends", label="Warranty ends from today up to this day.")
-    retired = django_filters.BooleanFilter(
+    retired = TruthFilter(
         field_name="retired_at",
         lookup_expr="isnull",
         exclude=True,

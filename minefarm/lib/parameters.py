@@ -40,6 +40,17 @@ class RowIdFilter(django_filters.Filter):
         super().__init__(*args, min_value=1, max_value=MAX_ROW_ID, **kwargs)
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
+class TruthFilter(django_filters.Filter):
+    """`true` or `false`; anything else is refused (400), where django-filter would ignore it."""
+
+    field_class = forms.TypedChoiceField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        choices = (("true", "true"), ("false", "false"))
+        super().__init__(*args, choices=choices, coerce=lambda text: text == "true", empty_value=None, **kwargs)
+
+
 def parse_moment(name: str, text: str) -> datetime:
     """ISO 8601, UTC unless it says otherwise, as UTC; raises ValidationError (400) naming the parameter."""
     moment = _moment_or_none(text)

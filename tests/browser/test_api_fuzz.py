@@ -27,11 +27,20 @@ REVOKE = "tokens_destroy"
 BATCHES = "agent_readings"
 # What answers nothing but 401 and 403: agents have tokens of their own, tokens make no tokens, customers keep no inventory.
 CLOSED_TO_TOKENS = {"GET /api/v1/agent/targets/", "POST /api/v1/tokens/"}
-CLOSED_TO_CUSTOMERS = CLOSED_TO_TOKENS | {
-    f"{verb} /api/v1/{kind}/{row}"
-    for kind in ("miners", "models", "sites")
-    for verb, row in (("POST", ""), ("PATCH", "{id}/"))
-}
+CLOSED_TO_CUSTOMERS = (
+    CLOSED_TO_TOKENS
+    | {
+        f"{verb} /api/v1/{kind}/{row}"
+        for kind in ("miners", "models", "sites", "buildings", "racks", "circuits", "tickets", "miner-commands")
+        for verb, row in (("POST", ""), ("PATCH", "{id}/"))
+    }
+    | {
+        f"GET /api/v1/{kind}/{row}"
+        for kind in ("buildings", "racks", "circuits", "miner-commands")
+        for row in ("", "{id}/")
+    }
+    | {"POST /api/v1/tickets/{id}/move/"}
+)
 
 
 def bearer(person) -> str:
