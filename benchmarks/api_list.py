@@ -61,7 +61,7 @@ def measure() -> bool:
     ]
     store_sweep(SweepFacts(site.pk, database_minute() - timedelta(minutes=1), {}, 1.0, 0.2), rows)
     browser = Client(HTTP_HOST="localhost")
-    browser.force_login(staff, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(staff)
 
     def by_sql() -> None:
         with connection.cursor() as cursor:
