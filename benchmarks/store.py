@@ -101,6 +101,8 @@ def measure() -> bool:
     prepared.reverse()
     whole()  # the first sweep of a farm inserts miner_latest; every later one updates it
     with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # a farm has statistics within a minute
+    with connection.cursor() as cursor:
         cursor.execute("UPDATE miner_latest SET boards = %s::jsonb, details_at = now()", [json.dumps(boards())])
     whole_ms = median_ms(whole, RUNS)
     details_ms = median_ms(closer_look(owners, start, minute), RUNS)
