@@ -7,7 +7,7 @@ connecting, for a row may have got there by another way, and lists change.
 """
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -98,6 +98,26 @@ class AddressRules:
         except AddressRefused as refused:
             return str(refused)
         return None
+
+    def judge(self) -> Callable[[str, int | None], str | None]:
+        """`refusal` for thousands of addresses a minute: remembered for as long as the lists and this host stay as they are."""
+        state = (tuple(settings.POLL_CIDRS), tuple(settings.POLL_PORTS), own_addresses(), service_addresses())
+        verdicts = _verdicts(self, state)
+
+        def refusal(host: str, port: int | None) -> str | None:
+            try:
+                return verdicts[host, port]
+            except KeyError:
+                verdicts[host, port] = self.refusal(host, port)
+                return verdicts[host, port]
+
+        return refusal
+
+
+@lru_cache(maxsize=64)
+def _verdicts(_rules: AddressRules, _state: tuple[object, ...]) -> dict[tuple[str, int | None], str | None]:
+    """As many as there are machines: dropped with their lists."""
+    return {}
 
 
 DEPLOYMENT = AddressRules()  # what holds where no site is known

@@ -217,8 +217,9 @@ def read_machines(miners: Sequence[PolledMiner], minute: datetime | None = None)
     Addresses are checked once more: what a file remembers may have been true yesterday.
     """
     targets, forbidden = [], []
+    refusal = DEPLOYMENT.judge()
     for m in miners:
-        if m.forbidden or DEPLOYMENT.refusal(m.host, None):
+        if m.forbidden or refusal(m.host, None):
             forbidden.append(PollResult(m.host, m.port, error=ReadError.FORBIDDEN, key=m.id))
             continue
         details = minute is not None and wants_details(m.id, minute)

@@ -67,7 +67,7 @@ def polled_miners(site: Site) -> list[PolledMiner]:
             Coalesce("latest__seen_at", "created_at"),
         )
     )
-    now, rules = database_now(), rules_of(site)
+    now, refusal = database_now(), rules_of(site).judge()
     return [
         PolledMiner(
             id=pk,
@@ -78,7 +78,7 @@ def polled_miners(site: Site) -> list[PolledMiner]:
             nameplate_w=nameplate,
             identity=(make, model, firmware, command_set),
             every=minutes_between_attempts(now - seen_at) if error else 1,
-            forbidden=rules.refusal(str(host), port) is not None,
+            forbidden=refusal(str(host), port) is not None,
         )
         for pk, host, port, client, efficiency, nameplate, make, model, firmware, command_set, error, seen_at in rows
     ]

@@ -320,3 +320,13 @@ def test_what_a_host_remembers_of_a_site_is_checked_against_todays_list(settings
         settings.POLL_CIDRS = [ip_network(text) for text in PRIVATE.split(",")]
         assert sweep_blind(site.pk).failed == {"forbidden": 1}
         assert len(visits) == before
+
+
+def test_a_remembered_verdict_ends_with_the_list_that_it_was_of(settings):
+    settings.POLL_CIDRS = [ip_network("10.0.0.0/8")]
+    assert [DEPLOYMENT.judge()("10.0.0.5", None) for _ in range(2)] == [None, None]
+    assert DEPLOYMENT.judge()("10.0.0.5", 4028) == DEPLOYMENT.refusal("10.0.0.5", 4028)
+    settings.POLL_CIDRS = [ip_network("192.168.0.0/16")]
+    assert "outside of MINEFARM_POLL_CIDRS" in DEPLOYMENT.judge()("10.0.0.5", None)
+    settings.POLL_CIDRS = [ip_network("10.0.0.0/8")]
+    assert DEPLOYMENT.judge()("10.0.0.5", None) is None

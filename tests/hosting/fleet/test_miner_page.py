@@ -67,7 +67,6 @@ def test_a_machines_own_nameplate_comes_before_its_models(client, client_a, mine
     assert "95 by nameplate" in page(client, client_a, miner_a)
 
 
-@pytest.mark.skipif(not hasattr(MinerLatest, "boards"), reason="readings do not tell of boards yet")
 def test_boards_are_shown_as_far_as_they_are_known(client, client_a, history):
     boards = [{"board": 0, "hashrate_ths": 36.5, "chips": 114, "chips_expected": 114}, {"board": 1, "chips": 0}]
     now = database_minute()
