@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-browser install-control demo test test-storm test-browser lint types layers check check-deploy bench lock clean
+.PHONY: help install install-dev install-browser install-control install-openadr demo test test-storm test-browser lint types layers check check-deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,7 @@ help:  ## list the targets
 install: .venv/stamp-base  ## make .venv with what the product needs
 install-dev: install .venv/stamp-dev
 install-browser: install-dev .venv/stamp-browser
+install-openadr: install .venv/stamp-openadr  ## the library for signals of a utility that speaks OpenADR
 install-control: install .venv/stamp-control  ## the library for makes that MineFarm does not command itself
 
 demo: install  ## a farm of simulated miners, polled every minute: portal, admin, API
@@ -62,7 +63,7 @@ bench: install-dev  ## every benchmark, each printing a ratio against a limit of
 	  [ -z "$$missed" ] || { echo "not met:$$missed" >&2; exit 1; }
 
 lock: install-dev  ## refresh requirements/*.txt from the .in files
-	@cd requirements && for group in prod base dev browser control; do \
+	@cd requirements && for group in prod base dev browser control openadr; do \
 	  ../$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate $$group.in -o $$group.txt || exit 1; done
 
 clean:  ## stop the embedded servers, remove their data and .venv

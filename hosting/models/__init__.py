@@ -3,6 +3,7 @@ from hosting.models.alerts import Alert, AlertRule, AlertSignal, MaintenanceWind
 from hosting.models.commands import CommandBatch, MinerCommand
 from hosting.models.credentials import MinerCredential
 from hosting.models.discovery import DiscoveredMiner, FindState
+from hosting.models.excused import ExcusedStretch
 from hosting.models.inventory import Miner, MinerModel, Site
 from hosting.models.limits import SiteOfLimit
 from hosting.models.oplog import OperationLog
@@ -34,6 +35,7 @@ __all__ = [
     "DiscoveredMiner",
     "ElectricityPrice",
     "EnergySource",
+    "ExcusedStretch",
     "FindState",
     "MaintenanceTicket",
     "MaintenanceWindow",
