@@ -68,6 +68,9 @@ class CurtailmentPlan(models.Model):
     executed_at = models.DateTimeField(null=True, blank=True, help_text="When every machine was off or given up.")
     recovering_at = models.DateTimeField(null=True, blank=True, help_text="When the way back began.")
     recovered_at = models.DateTimeField(null=True, blank=True)
+    # Level-triggered: the next pass sees it and brings the machines back, whoever runs it.
+    restore_requested_at = models.DateTimeField(null=True, blank=True, help_text="Restore now, before the end.")
+    restore_reason = models.TextField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancel_reason = models.TextField(null=True, blank=True)
     miners_affected = models.IntegerField("machines", default=0, db_default=0)
@@ -195,6 +198,7 @@ class PlanMiner(models.Model):
     confirmed_at = models.DateTimeField(null=True, help_text="When it was measured to be off.")
     observed_w = models.DecimalField("measured (W)", max_digits=10, decimal_places=2, null=True)
     drifts = models.IntegerField(default=0, db_default=0, help_text="How often it came back by itself.")
+    release_requested_at = models.DateTimeField(null=True, help_text="Somebody wants this machine back now.")
     restoring_at = models.DateTimeField(null=True, help_text="First order to wake.")
     ended_at = models.DateTimeField(null=True, help_text="On again as measured, or released.")
     last_error = models.TextField(default="", db_default="", blank=True)

@@ -37,9 +37,7 @@ class ExcusedStretch(models.Model):
     ends_at = models.DateTimeField()
     source = models.TextField(help_text="What it was excused by, such as curtailment:17.")
     kwh_avoided = models.DecimalField("kWh avoided", max_digits=14, decimal_places=6, null=True)
-    saved = models.DecimalField(
-        max_digits=14, decimal_places=6, null=True, help_text="In the currency; NULL: no price was known."
-    )
+    saved = models.DecimalField(max_digits=14, decimal_places=6, null=True, help_text="NULL: no price was known.")
     currency = models.TextField(default="USD", db_default="USD")
     created_at = models.DateTimeField(db_default=Now())
 
