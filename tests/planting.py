@@ -17,10 +17,10 @@ WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
 APPEND_ONLY = {"impersonations", "login_records"}
-# Where the first of the choices does not go with the other columns' defaults.
-CHOSEN = {"login_records.outcome": "bad_password"}
+# Where the first of the choices, or the plainest value, does not go with the other columns.
+CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
 # One of two owners is given.
-LEFT_EMPTY = {"miner_credentials.site_id"}
+LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
 OWNED_BY_NAME = {"client_id", "owner_id", "user_id", "customer_id"}
 
@@ -113,6 +113,8 @@ def _make(model: type[models.Model], person: Any, ready: dict[type[models.Model]
 
 
 def _value(field: models.Field, person: Any, ready: dict[type[models.Model], models.Model]) -> Any:
+    if (named := f"{field.model._meta.db_table}.{field.column}") in CHOSEN:
+        return CHOSEN[named]
     if field.is_relation or field.attname == "site_id":
         kind = field.related_model or apps.get_model("hosting", "Site")
         row = person if kind is type(person) else ready.get(kind) or kind._base_manager.order_by("-pk").first()
@@ -124,14 +126,18 @@ def _value(field: models.Field, person: Any, ready: dict[type[models.Model], mod
     if field.has_default() or field.has_db_default():
         return ...
     if field.choices:
-        return CHOSEN.get(f"{field.model._meta.db_table}.{field.column}", field.choices[0][0])
+        return field.choices[0][0]
     return None if field.null else _plain(field)
 
 
 def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
-        return timezone.now() - timedelta(hours=1)
+        # What ends after it starts does so here too.
+        ends = field.attname in {"ends_at", "recovery_time"}
+        return timezone.now() - timedelta(hours=0 if ends else 1)
+    if kind == "DateTimeRangeField":
+        return (timezone.now() - timedelta(hours=1), timezone.now())
     if kind == "DateField":
         return timezone.now().date()
     if kind in {"CharField", "TextField", "EmailField"}:
