@@ -7,8 +7,8 @@ MIN_PHONE_DIGITS = 7
 SAME_NUMBER_DIGITS = 9  # the national part; who wrote the country code and who did not mean the same telephone
 # Everybody's: they say nothing about the company.
 FREE_MAIL = frozenset(
-    ("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "me.com")
-    + (
+    {"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "me.com"}
+    | {
         "aol.com",
         "gmx.com",
         "gmx.net",
@@ -19,10 +19,10 @@ FREE_MAIL = frozenset(
         "mail.ru",
         "yandex.ru",
         "qq.com",
-    )
+    }
 )
 LEGAL_FORMS = frozenset(
-    (
+    {
         "ag",
         "bv",
         "co",
@@ -36,8 +36,8 @@ LEGAL_FORMS = frozenset(
         "incorporated",
         "kft",
         "kg",
-    )
-    + (
+    }
+    | {
         "limited",
         "llc",
         "llp",
@@ -56,7 +56,7 @@ LEGAL_FORMS = frozenset(
         "srl",
         "the",
         "ug",
-    )
+    }
 )
 
 
