@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from crm.invoice_content import content_hash
+from crm.invoice_files import store_pdf as store_pdf
 from crm.models import BillingDetails, ContractVersion, Deal, Invoice, InvoiceLine, UsageSnapshot
 from crm.states import InvoiceKind, InvoiceStatus, LineKind
 from events.outbox import publish
