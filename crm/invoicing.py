@@ -19,10 +19,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from crm.invoice_content import content_hash
+from crm.invoice_files import keep_logo
 from crm.invoice_files import store_pdf as store_pdf
 from crm.models import BillingDetails, ContractVersion, Deal, Invoice, InvoiceLine, UsageSnapshot
 from crm.states import InvoiceKind, InvoiceStatus, LineKind
-from events.outbox import publish
+from events.outbox import Fact, publish_many
 
 CENT = Decimal("0.01")
 NEXT_NUMBER = """
@@ -173,7 +174,8 @@ def issue_invoice(invoice: Invoice, *, issue_date: date | None = None, by: User 
         moved = Invoice.objects.filter(pk=draft.pk, status=InvoiceStatus.DRAFT, held_for=None).update(**values)
         if not moved:
             raise IllegalInvoiceMove(f"{draft} is no draft any more: nothing was issued.")
-        tell("invoice.issued", fresh(draft), kind=draft.kind)
+        # The key belongs to the one mail that issuing sends, whatever is published again.
+        publish_many("invoice.issued", [fact_of(draft, dedupe_key=f"invoice:{draft.pk}:sent", kind=draft.kind)])
         if not draft.amount:
             _nothing_to_pay(draft, issued_on)
     return fresh(invoice)
@@ -226,6 +228,7 @@ def seller(version: ContractVersion | None) -> dict[str, Any]:
         "bank": list(settings.COMPANY_BANK),
         "terms": (version.terms if version else "") or settings.INVOICE_TERMS,
         "time_zone": settings.INVOICE_TIME_ZONE,
+        "logo": keep_logo(),
     }
 
 
@@ -250,17 +253,27 @@ def next_position(invoice: Invoice) -> int:
     return (invoice.lines.aggregate(last=Max("position"))["last"] or 0) + 1
 
 
-def tell(event_type: str, invoice: Invoice, *, dedupe_key: str | None = None, **more: object) -> None:
+def tell(event_type: str, invoice: Invoice, **more: object) -> None:
     """Publish what happened to an invoice; its client may hear of it."""
-    publish(
-        event_type,
-        about=f"invoice:{invoice.pk}",
-        client_id=invoice.client_id,
-        dedupe_key=dedupe_key,
-        invoice_id=invoice.pk,
-        invoice_number=invoice.invoice_number,
-        amount=str(invoice.amount),
-        currency=invoice.currency,
-        due_date=invoice.due_date.isoformat() if invoice.due_date else None,
-        **more,
-    )
+    publish_many(event_type, [fact_of(invoice, **more)])
+
+
+def fact_of(invoice: Invoice, *, dedupe_key: str | None = None, **more: object) -> Fact:
+    """What every event about an invoice says, and more."""
+    payload: dict[str, object] = {
+        "invoice_id": invoice.pk,
+        "invoice_number": invoice.invoice_number,
+        "amount": str(invoice.amount),
+        "currency": invoice.currency,
+        "due_date": invoice.due_date.isoformat() if invoice.due_date else None,
+    }
+    return Fact(f"invoice:{invoice.pk}", payload | more, invoice.client_id, dedupe_key)
+
+
+@transaction.atomic
+def mail_again(invoice: Invoice, *, by: User | None) -> None:  # noqa: ARG001  who did it is the admin's log
+    """Send the mail with the PDF once more; raises IllegalInvoiceMove for a draft."""
+    now = fresh(invoice)
+    if now.status == InvoiceStatus.DRAFT:
+        raise IllegalInvoiceMove("A draft is not mailed: issue it first.")
+    tell("invoice.mail_wanted", now)

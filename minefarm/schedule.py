@@ -108,6 +108,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 3000},
         "catch_up": CatchUp.latest(),
     },
+    # Invoices whose day has passed, and reminders of them. Both look at dates, so one run makes up for all that were missed.
+    "overdue invoices": {
+        "task": "crm.tasks.mark_overdue",
+        "schedule": crontab(minute="10", hour="6"),
+        "options": {"expires": 80_000},
+        "catch_up": CatchUp.latest(),
+    },
     # What every app's rules let go, two days of readings at a time.
     "retention": {
         "task": "hosting.tasks.apply_retention",

@@ -54,4 +54,4 @@ def _round_up(value: Decimal) -> Decimal:
 
 
 def _figure(value: Decimal) -> str:
-    return f"{value.normalize():,f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004  small figures keep their places
+    return f"{value.normalize():,f}" if value < 10 else f"{value:,.0f}"
