@@ -63,7 +63,9 @@ def pdf_bytes(invoice: Invoice) -> bytes:
             log.warning("The file of %s was missing and is rendered again.", stored)
             _write(stored.pdf_path, data)
     if hashlib.sha256(data).hexdigest() != stored.pdf_sha256:
-        raise PdfDiffers(f"The PDF of {stored} is not the one that was issued: bring {stored.pdf_path} back from a backup.")
+        raise PdfDiffers(
+            f"The PDF of {stored} is not the one that was issued: bring {stored.pdf_path} back from a backup."
+        )
     return data
 
 

@@ -19,11 +19,25 @@ from django.utils import timezone
 
 from accounts.models import User
 from crm.invoice_content import content_hash
-from crm.invoice_files import keep_logo
-from crm.invoice_files import store_pdf as store_pdf
+from crm.invoice_files import keep_logo, store_pdf
 from crm.models import BillingDetails, ContractVersion, Deal, Invoice, InvoiceLine, UsageSnapshot
 from crm.states import InvoiceKind, InvoiceStatus, LineKind
 from events.outbox import Fact, publish_many
+
+__all__ = [
+    "DraftLine",
+    "IllegalInvoiceMove",
+    "InvoiceHeld",
+    "InvoiceRefused",
+    "add_up",
+    "delete_draft",
+    "draft_invoice",
+    "issue_invoice",
+    "mail_again",
+    "store_pdf",
+    "to_cents",
+    "today",
+]
 
 CENT = Decimal("0.01")
 NEXT_NUMBER = """

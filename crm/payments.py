@@ -73,7 +73,9 @@ def record_payment(
         raise InvoiceRefused("Give an amount to the cent, and not zero.")
     open_now, came = balance(bill), paid(bill)
     if amount > 0 and amount > open_now:
-        raise InvoiceRefused(f"{bill} has {bill.currency} {max(open_now, Decimal(0)):.2f} open: enter no more than that.")
+        raise InvoiceRefused(
+            f"{bill} has {bill.currency} {max(open_now, Decimal(0)):.2f} open: enter no more than that."
+        )
     if amount < 0 and -amount > came:
         raise InvoiceRefused(f"{bill.currency} {came:.2f} came for {bill}: no more than that can go back.")
     received_on = received_on or today()
@@ -205,5 +207,3 @@ def _locked(invoice: Invoice) -> Invoice:
     if bill.status == InvoiceStatus.DRAFT:
         raise InvoiceRefused("This is a draft: issue it first.")
     return bill
-
-

@@ -203,6 +203,7 @@ urlpatterns = [
     path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
     path("", include("analytics.api.urls")),
+    path("", include("crm.api.invoice_urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),

@@ -68,6 +68,11 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ),
     ),
     "Electricity": (("Contracts", "bolt", "analytics.view_powercontract", "admin:analytics_powercontract_changelist"),),
+    "Money": (
+        ("Invoices", "receipt_long", "crm.view_invoice", "admin:crm_invoice_changelist"),
+        ("Payments", "payments", "crm.view_payment", "admin:crm_payment_changelist"),
+        ("Billing details", "contact_mail", "crm.view_billingdetails", "admin:crm_billingdetails_changelist"),
+    ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -97,6 +102,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Machines", "dns", None, "hosting:miners"),
         ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
         ("Profit", "payments", "analytics.view_profit", "analytics:profit"),
+        ("Invoices", "receipt", "crm.view_invoice", "invoices:invoices"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

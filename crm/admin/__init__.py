@@ -1,0 +1,3 @@
+from crm.admin import invoices
+
+__all__ = ["invoices"]
