@@ -21,7 +21,7 @@ def text_of_pdf(data: bytes) -> str:
         name, table = re.search(rb"/Name /(F\d+\+\d+)", body), re.search(rb"/ToUnicode (\d+) 0 R", body)
         if name and table:
             pairs = re.findall(rb"^<(\w\w)> <(\w{4,})>$", unpacked(objects[int(table[1])]), re.MULTILINE)
-            fonts[name[1]] = {int(code, 16): bytes.fromhex(to.decode()).decode("utf-16-be") for code, to in pairs}
+            fonts[name[1]] = {int(code, 16): chr(int(to, 16)) for code, to in pairs}
     assert fonts
     contents = re.findall(rb"/Contents (\d+) 0 R", data)
     return "\n".join(painted(unpacked(objects[int(number)]), fonts) for number in contents)
