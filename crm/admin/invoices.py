@@ -257,9 +257,10 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
         obj.save()
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        edited = formset.save(commit=False)
         if formset.model is not InvoiceLine:
             return
-        for line in formset.save(commit=False):
+        for line in edited:
             line.position = line.position or next_position(form.instance)
             line.amount = to_cents(line.quantity * line.unit_price)
             line.detail = {**line.detail, "by_hand": actor(request).email}
