@@ -1,3 +1,3 @@
-from crm.admin import invoices
+from crm.admin import contracts, invoices
 
-__all__ = ["invoices"]
+__all__ = ["contracts", "invoices"]

@@ -3,9 +3,11 @@
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateRangeField, RangeOperators
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -56,7 +58,19 @@ class Contract(models.Model):
                 condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
                 name="crm_contracts_ends_after_start",
                 violation_error_message="The contract ends before it starts.",
-            )
+            ),
+            ExclusionConstraint(
+                name="crm_contracts_one_at_a_time",
+                expressions=[
+                    ("client", RangeOperators.EQUAL),
+                    ("site", RangeOperators.EQUAL),
+                    (
+                        Func("starts_on", "ends_on", function="daterange", output_field=DateRangeField()),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                violation_error_message="The customer has another contract at this site in that time: end that one first.",
+            ),
         ]
 
     def __str__(self) -> str:
