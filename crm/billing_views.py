@@ -122,7 +122,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
     """How far a run is, and what came of it; asks again while it goes on."""
     run = get_object_or_404(BillingRun.objects.select_related("site", "started_by"), pk=pk)
     # Drafts may have been let out since.
-    ids = [row["invoice_id"] for row in run.outcomes if row["invoice_id"]]
+    ids = [row["invoice_id"] for row in run.bills if row["invoice_id"]]
     now = {invoice.pk: invoice for invoice in Invoice.objects.filter(pk__in=ids)}
     rows = [
         row
@@ -132,7 +132,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
             "held": found is not None and found.status == InvoiceStatus.DRAFT and bool(found.held_for),
             "number": found.invoice_number if found is not None else "",
         }
-        for row in run.outcomes
+        for row in run.bills
     ]
     totals: dict[str, Any] = {}
     for bill in rows:

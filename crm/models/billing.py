@@ -79,5 +79,10 @@ class BillingRun(models.Model):
         return f"{'preview' if self.dry_run else 'issue'} of {self.month:%Y-%m}"
 
     @property
+    def bills(self) -> list[dict[str, Any]]:
+        """What came of each contract; nothing until it is done."""
+        return self.outcomes if isinstance(self.outcomes, list) else []
+
+    @property
     def over(self) -> bool:
         return self.status in {self.Status.DONE, self.Status.FAILED}

@@ -16,6 +16,8 @@ from crm.models.pipeline import Deal
 from crm.states import Pricing
 from hosting.models import Site
 
+# PostgreSQL refuses these to customers' requests.
+CONTRACT_STAFF_COLUMNS = ("deal", "created_by")
 NOT_NEGATIVE = [MinValueValidator(0)]
 PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
 
@@ -24,7 +26,7 @@ class ContractRows(models.QuerySet["Contract"]):
     def for_user(self, user: User) -> Self:
         """Staff: all, or those of their sites. A client: their own. Nobody else any."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user).defer("deal", "created_by")
+            return self.filter(client=user).defer(*CONTRACT_STAFF_COLUMNS)
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(site__in=user.site_ids)

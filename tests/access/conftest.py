@@ -11,6 +11,8 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
+from crm.invoicing import draft_invoice
+from crm.models import BillingRun
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -31,6 +33,7 @@ from hosting.models import (
 )
 from tests.access.actors import Actor
 from tests.access.routes import parameters
+from tests.crm.billing_cast import agree
 
 
 @pytest.fixture
@@ -66,10 +69,17 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     ticket = MaintenanceTicket.objects.create(
         miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
     )
+    contract = agree(client_a, site)
+    run = BillingRun.objects.create(month=contract.starts_on)
+    held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
     return {
         "/miners/": miner_a.pk,
+        "/crm/billing/runs/": run.pk,
+        "/crm/billing/contracts/": contract.pk,
+        "/crm/billing/held/": held.pk,
+        "/api/v1/crm/contracts/": contract.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
         "/api/v1/alerts/": alert.pk,
