@@ -28,9 +28,9 @@ def holds(usage: Usage) -> tuple[str, ...]:
 
 def ledger_holds(usage: Usage) -> Iterator[str]:
     if usage.hours_missing:
-        yield f"{usage.hours_missing:,} of {usage.hours:,} hours are not in the ledger: run backfill_rollups"
+        yield f"{usage.hours_missing:,} of {usage.hours:,} hours are not in the ledger: run rollup_telemetry"
     if usage.machine_hours_missing:
-        yield f"the ledger's sums differ by {usage.machine_hours_missing:,} machine-hours: run backfill_rollups"
+        yield f"the ledger's sums differ by {usage.machine_hours_missing:,} machine-hours: run rollup_telemetry"
     sums = add_up(usage.days)
     if sums.coverage_pct is None:
         yield "no machine of the customer is in the ledger"

@@ -85,7 +85,7 @@ def test_an_hour_that_nobody_computed_holds_the_invoice_back_until_it_is_there(m
     add_up_groups(site, missing, missing + timedelta(hours=1))
     held = issue_run(OCTOBER, by=admin)
     assert {bill.outcome for bill in held.bills} == {HELD}
-    assert held.bills[0].holds == ("1 of 744 hours are not in the ledger: run backfill_rollups",)
+    assert held.bills[0].holds == ("1 of 744 hours are not in the ledger: run rollup_telemetry",)
     drafts = set(Invoice.objects.values_list("invoice_number", "held_for"))
     assert len(drafts) == 2
     issue_run(OCTOBER, by=admin)
@@ -212,7 +212,7 @@ def test_only_what_is_asked_for(month, make_miner, client_a, admin):
     assert [bill.contract.number for bill in preview_run(OCTOBER, clients=[client_a]).bills] == ["C-A", "C-S"]
     assert preview_run(date(2025, 10, 1)).bills == []
     assert preview_run(OCTOBER, site=other).bills[0].holds == (
-        "744 of 744 hours are not in the ledger: run backfill_rollups",
+        "744 of 744 hours are not in the ledger: run rollup_telemetry",
         "no machine of the customer is in the ledger",
     )
 

@@ -54,7 +54,7 @@ def _site(name: str | None) -> Site | None:
     try:
         return Site.objects.all().named(name)
     except Site.DoesNotExist as error:
-        raise CommandError(f"There is no site {name!r}: `manage.py list_sites` or the Admin names them.") from error
+        raise CommandError(f"There is no site {name!r}: the Admin lists them, under Sites.") from error
     except Site.MultipleObjectsReturned as error:
         raise CommandError(f"Several sites are named {name!r}: give its number.") from error
 
@@ -83,7 +83,7 @@ def document_of(run: RunPreview) -> dict[str, object]:
 
 def text_of(run: RunPreview) -> str:
     if not run.bills:
-        return f"No contract holds in {run.month:%Y-%m}: add one in the Admin, under Customers."
+        return f"No contract holds in {run.month:%Y-%m}: add one in the Admin, under Hosting contracts."
     rows = [("contract", "customer", "kWh", "read", "amount", ""), *(_cells(bill) for bill in run.bills)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
