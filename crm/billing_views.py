@@ -98,7 +98,7 @@ def start_run(request: HttpRequest) -> HttpResponse:
     form = RunForm(request.POST, Site.objects.for_user(user))
     if not form.is_valid():
         for errors in form.errors.values():
-            messages.error(request, " ".join(errors))
+            messages.error(request, " ".join(str(error) for error in errors))
         return redirect("billing:billing")
     asked = form.cleaned_data
     if asked["issue"] and (refusal := step_up(request)):

@@ -78,6 +78,8 @@ def end_contract(contract: Contract, ends_on: date | None, *, by: User | None) -
 def check_version(version: ContractVersion) -> None:
     """What the columns alone do not say; called by every door. Raises ValidationError, by field."""
     contract, errors = version.contract, {}
+    if version.pk and is_billed(version):
+        raise TermsBilled("These terms were billed and stay as they are: add a version from a later day.")
     if version.pricing in Pricing.values:
         for column in PRICES[version.pricing]:
             if getattr(version, column) is None:
@@ -85,12 +87,11 @@ def check_version(version: ContractVersion) -> None:
         if version.pricing == Pricing.REVENUE_SHARE and version.currency != USD:
             errors["currency"] = "A share of the revenue is billed in USD: hashprices are in USD."
     if contract.starts_on and version.valid_from:
+        until = billed_until(contract) if contract.pk else None
         if version.valid_from < contract.starts_on or (contract.ends_on and version.valid_from >= contract.ends_on):
             errors["valid_from"] = "Terms hold from a day of the contract on: choose one within its dates."
-        elif version.pk is None and contract.pk and (until := billed_until(contract)) and version.valid_from < until:
+        elif until and version.valid_from < until:
             errors["valid_from"] = f"Months before {until} are billed: let new terms begin on {until} or later."
-    if version.pk and is_billed(version):
-        raise TermsBilled("These terms were billed and stay as they are: add a version from a later day.")
     if errors:
         raise ValidationError(errors)
 

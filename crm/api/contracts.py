@@ -114,7 +114,8 @@ class ContractWriteSerializer(serializers.Serializer[Any]):
 
     def create(self, validated_data: dict[str, Any]) -> Contract:
         terms = dict(validated_data.pop("terms"))
-        return told(lambda: create_contract(**validated_data, terms=terms, by=actor(self.context["request"])))
+        made: Contract = told(lambda: create_contract(**validated_data, terms=terms, by=actor(self.context["request"])))
+        return made
 
 
 class EndSerializer(serializers.Serializer[Any]):

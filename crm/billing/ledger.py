@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -149,7 +150,7 @@ def month_ledger(site: Site, month: date, contracts: Sequence[Contract]) -> Iter
     span = month_at(month, site.time_zone)
     parts = {contract.pk: parts_of(contract, span) for contract in contracts}
     flat = [(contract, part) for contract in contracts for part in parts[contract.pk]]
-    values = {
+    values: dict[str, Any] = {
         "site": site.pk,
         "zone": site.time_zone,
         "start": span.starts_at,

@@ -189,16 +189,12 @@ AS_THEY_ARE = {"version_id", "currency", "pricing", "curtailment_excused", "due_
 
 
 def _terms(values: Mapping[str, Any]) -> Terms:
-    return Terms(
-        **{
-            name: value
-            if name in AS_THEY_ARE
-            else date.fromisoformat(value)
-            if name == "valid_from"
-            else _decimal(value)
-            for name, value in values.items()
-        }
-    )
+    read: dict[str, Any] = {
+        name: value if name in AS_THEY_ARE else _decimal(value)
+        for name, value in values.items()
+        if name != "valid_from"
+    }
+    return Terms(valid_from=date.fromisoformat(values["valid_from"]), **read)
 
 
 def ordered(days: Iterable[Day]) -> list[Day]:
