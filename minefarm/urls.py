@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("analytics.urls")),
     path("crm/billing/", include("crm.billing_urls")),
     path("invoices/", include("crm.invoice_urls")),
+    path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),
     # One address per account, which staff set: allauth's page for more of them is not offered.

@@ -1,3 +1,3 @@
-from crm.admin import contracts, invoices
+from crm.admin import contracts, invoices, pipeline
 
-__all__ = ["contracts", "invoices"]
+__all__ = ["contracts", "invoices", "pipeline"]
