@@ -202,6 +202,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
             "Scheduler locks",
         ),
         *("Events", "Endpoints", "Deliveries", "Job runs", "Retention holds", "Miner logins", "Site tokens"),
+        *("Billing", "Hosting contracts", "Usage"),
     }
 
 
