@@ -284,7 +284,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
         return as_csv("invoices.csv", CSV_COLUMNS, (csv_row(invoice) for invoice in queryset))
 
 
-def totals(invoices: "QuerySet[Invoice]") -> list[tuple[str, Decimal, Decimal]]:
+def totals(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal, Decimal]]:
     """Currency, asked for and open, of issued invoices and credit notes in the list."""
     sums: dict[str, list[Decimal]] = {}
     issued = invoices.exclude(status=InvoiceStatus.DRAFT).order_by()
