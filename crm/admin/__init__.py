@@ -1,3 +1,3 @@
-from crm.admin import invoices
+from crm.admin import invoices, pipeline
 
-__all__ = ["invoices"]
+__all__ = ["invoices", "pipeline"]
