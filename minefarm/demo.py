@@ -13,10 +13,12 @@ from analytics.history import seed_generated
 from analytics.models import PowerContract, TariffBand
 from analytics.power import expand_tariff
 from crm.demo import seed_pipeline
+from crm.models import UsageDay
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
-from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
+from hosting.models import Miner, MinerCommand, MinerCredential, OperationLog, Site
 from hosting.prices import set_price
+from hosting.services import retire_miners
 from hosting.simulation import register_simulated
 from minefarm.lib.clock import database_now
 
@@ -90,9 +92,15 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
         site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
         earlier = site.miners.exclude(serial_number__in=[machine.serial for machine in part])
-        MinerCommand.objects.filter(miner__in=earlier).delete()
-        OperationLog.objects.filter(miner__in=earlier).delete()
-        earlier.delete()
+        # Machines that were billed stay, as they would on a real farm.
+        billed = UsageDay.objects.values("miner")
+        retire_miners(earlier.filter(pk__in=billed, retired_at=None), reason="of an earlier demo", by=None)
+        gone = earlier.exclude(pk__in=billed)
+        MinerCommand.objects.filter(miner__in=gone).delete()
+        OperationLog.objects.filter(miner__in=gone).delete()
+        gone.delete()
+        back = Miner.objects.filter(serial_number__in=[machine.serial for machine in part], retired_at__isnull=False)
+        back.update(retired_at=None, retired_reason=None, cgminer_ip=None)
         register_simulated(part, site=site, clients=clients)
         keep_factory_logins(site)
         counts[name] = len(part)
