@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -47,16 +48,15 @@ def mark_overdue(on: date | None = None) -> Dunned:
         steps = sorted(set(settings.INVOICE_REMINDER_DAYS))
         cursor.execute(REMIND, {"steps": steps, "on": on, "too_late": TOO_LATE_DAYS})
         step_of: dict[int, int] = dict(cursor.fetchall())
-    rows = {bill.pk: bill for bill in with_balance(Invoice.objects.filter(pk__in={*late, *step_of}))}
+    rows: dict[int, Any] = {bill.pk: bill for bill in with_balance(Invoice.objects.filter(pk__in={*late, *step_of}))}
     publish_many("invoice.overdue", (fact_of(rows[pk]) for pk in sorted(late)))
     publish_many(
         "invoice.reminder",
         (
             fact_of(
                 rows[pk],
+                {"step": step, "balance": f"{rows[pk].open_amount:.2f}"},
                 dedupe_key=f"invoice:{pk}:reminder:{step}",
-                step=step,
-                balance=f"{rows[pk].open_amount:.2f}",  # type: ignore[attr-defined]  # with_balance adds it
             )
             for pk, step in sorted(step_of.items())
         ),
@@ -64,5 +64,5 @@ def mark_overdue(on: date | None = None) -> Dunned:
     return Dunned(on, _numbers(rows, late), _numbers(rows, step_of))
 
 
-def _numbers(rows: dict[int, Invoice], chosen: Iterable[int]) -> list[str]:
+def _numbers(rows: dict[int, Any], chosen: Iterable[int]) -> list[str]:
     return sorted(rows[pk].invoice_number for pk in chosen)

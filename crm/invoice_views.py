@@ -15,11 +15,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor, permission_required
 from accounts.models import User
-from crm.invoice_files import pdf_bytes
+from crm.invoice_files import PdfDiffers, pdf_bytes
 from crm.invoice_usage import USAGE_COLUMNS, days_of, machines_of, usage_rows
 from crm.models import Invoice, Payment
 from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
+from events.alerts import alert
 from hosting.cells import harmless
 from minefarm.lib.rls import aside
 
@@ -86,7 +87,7 @@ def invoice_list(request: HttpRequest) -> HttpResponse:
     return render(request, "crm/invoices.html", context)
 
 
-def open_by_currency(invoices: "QuerySet[Invoice]") -> list[tuple[str, Decimal]]:
+def open_by_currency(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal]]:
     """What is open in all, of each currency."""
     sums: dict[str, Decimal] = {}
     for currency, amount in invoices.filter(kind=InvoiceKind.INVOICE).values_list("currency", "open_amount"):
@@ -137,8 +138,12 @@ def invoice_detail(request: HttpRequest, pk: int) -> HttpResponse:
 def invoice_pdf(request: HttpRequest, pk: int) -> HttpResponse:
     """The file as it was issued, to keep and not to show: a browser runs nothing of it."""
     invoice = get_object_or_404(issued_to(actor(request)).only("invoice_number", "status"), pk=pk)
-    with aside():  # where the file lies is out of customers' reach
-        data = pdf_bytes(invoice)
+    try:
+        with aside():  # where the file lies is out of customers' reach
+            data = pdf_bytes(invoice)
+    except PdfDiffers as trouble:
+        alert("invoice files", str(trouble), "A customer or somebody of staff asked for it and got nothing.")
+        return HttpResponse("This file is not as it was issued: staff have been told.\n", "text/plain", status=409)
     reply = HttpResponse(data, content_type="application/pdf")
     reply["Content-Disposition"] = content_disposition_header(True, f"{invoice.invoice_number}.pdf")
     reply["X-Content-Type-Options"] = "nosniff"

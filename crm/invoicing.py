@@ -4,7 +4,7 @@ The number, the hash of all that is printed and the event `invoice.issued` are w
 number exists exactly when its invoice does, so that there are neither gaps nor repeats. The PDF is made after the commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -189,7 +189,7 @@ def issue_invoice(invoice: Invoice, *, issue_date: date | None = None, by: User 
         if not moved:
             raise IllegalInvoiceMove(f"{draft} is no draft any more: nothing was issued.")
         # The key belongs to the one mail that issuing sends, whatever is published again.
-        publish_many("invoice.issued", [fact_of(draft, dedupe_key=f"invoice:{draft.pk}:sent", kind=draft.kind)])
+        publish_many("invoice.issued", [fact_of(draft, {"kind": draft.kind}, dedupe_key=f"invoice:{draft.pk}:sent")])
         if not draft.amount:
             _nothing_to_pay(draft, issued_on)
     return fresh(invoice)
@@ -267,12 +267,12 @@ def next_position(invoice: Invoice) -> int:
     return (invoice.lines.aggregate(last=Max("position"))["last"] or 0) + 1
 
 
-def tell(event_type: str, invoice: Invoice, **more: object) -> None:
+def tell(event_type: str, invoice: Invoice, **more: str | int | None) -> None:
     """Publish what happened to an invoice; its client may hear of it."""
-    publish_many(event_type, [fact_of(invoice, **more)])
+    publish_many(event_type, [fact_of(invoice, more)])
 
 
-def fact_of(invoice: Invoice, *, dedupe_key: str | None = None, **more: object) -> Fact:
+def fact_of(invoice: Invoice, more: Mapping[str, object] | None = None, *, dedupe_key: str | None = None) -> Fact:
     """What every event about an invoice says, and more."""
     payload: dict[str, object] = {
         "invoice_id": invoice.pk,
@@ -281,7 +281,7 @@ def fact_of(invoice: Invoice, *, dedupe_key: str | None = None, **more: object) 
         "currency": invoice.currency,
         "due_date": invoice.due_date.isoformat() if invoice.due_date else None,
     }
-    return Fact(f"invoice:{invoice.pk}", payload | more, invoice.client_id, dedupe_key)
+    return Fact(f"invoice:{invoice.pk}", payload | dict(more or {}), invoice.client_id, dedupe_key)
 
 
 @transaction.atomic

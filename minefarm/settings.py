@@ -303,6 +303,9 @@ SPECTACULAR_SETTINGS = {
         "AlertKindEnum": "hosting.alerts.kinds.AlertKind",
         "EndpointKindEnum": "events.models.EndpointKind",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
+        "InvoiceStatusEnum": "crm.states.InvoiceStatus",
+        "InvoiceKindEnum": "crm.states.InvoiceKind",
+        "LineKindEnum": "crm.states.LineKind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -1,6 +1,7 @@
 """One row of everything that a path can name, all client_a's, and a door for each actor."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -11,8 +12,10 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
-from crm.invoicing import draft_invoice
-from crm.models import BillingRun
+from crm.invoicing import DraftLine, draft_invoice, issue_invoice
+from crm.models import BillingDetails, BillingRun
+from crm.payments import record_payment
+from crm.states import LineKind
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -69,6 +72,10 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     ticket = MaintenanceTicket.objects.create(
         miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
     )
+    fee = DraftLine(LineKind.SETUP, "Racking", Decimal(1), "machine", Decimal(10), Decimal("10.00"))
+    invoice = issue_invoice(draft_invoice(client=client_a, lines=[fee], by=admin), by=admin)
+    payment = record_payment(invoice, Decimal(1), by=admin)
+    BillingDetails.objects.create(client=client_a)
     contract = agree(client_a, site)
     run = BillingRun.objects.create(month=contract.starts_on)
     held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
@@ -94,6 +101,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/sites/": site.pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
+        "/invoices/": invoice.pk,
+        "/api/v1/crm/invoices/": invoice.pk,
+        "/api/v1/crm/payments/": payment.pk,
         "/api/v1/buildings/": rack.building_id,
         "/api/v1/racks/": rack.pk,
         "/api/v1/circuits/": feed.pk,

@@ -53,6 +53,7 @@ WITHOUT_POLICY = {
     "invitations": f"read by whoever has the link, outside the wall; {NO_GRANT}",
     "hosting_site_tokens": STAFF,
     "retention_holds": STAFF,
+    "crm_billing_details": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
     "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",

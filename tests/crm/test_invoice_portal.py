@@ -6,9 +6,11 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.core import mail
 from django.db import DatabaseError, transaction
 from django.urls import reverse
 
+from crm.invoicing import store_pdf
 from crm.models import Invoice, InvoiceLine, Payment
 from crm.payments import credit_invoice, record_payment
 from minefarm.lib.rls import walled
@@ -70,6 +72,17 @@ def test_the_file_is_an_attachment_that_no_browser_runs(client, client_a, bills)
     assert reply["X-Content-Type-Options"] == "nosniff"
     bills["mine"].refresh_from_db()
     assert bills["mine"].pdf_path
+
+
+def test_a_file_that_was_changed_is_not_given_out_and_staff_are_told(client, client_a, bills, settings):
+    settings.ALERT_EMAILS = ["office@farm.example"]
+    stored = store_pdf(bills["mine"])
+    (settings.INVOICE_DIR / stored.pdf_path).write_bytes(b"%PDF-1.4 something else")
+    client.force_login(client_a)
+    reply = client.get(reverse("invoices:pdf", args=[stored.pk]))
+    assert (reply.status_code, b"something else" in reply.content) == (409, False)
+    (told,) = mail.outbox
+    assert stored.invoice_number in told.subject
 
 
 def test_only_those_who_may_see_money_find_it(client, admin, owner, operator, guest, bills):

@@ -11,19 +11,27 @@
 
   const laneOf = (card) => card.closest("[data-stage]");
 
-  const recount = () => {
+  const mark = () => {
     for (const lane of lanes) {
-      const count = lane.querySelector("[data-count]");
-      const change = lane.querySelectorAll("[data-card]").length - Number(lane.dataset.shown);
-      count.textContent = Number(lane.dataset.all) + change;
       const empty = lane.querySelector("[data-empty]");
       if (empty) empty.hidden = lane.querySelector("[data-card]") !== null;
     }
   };
 
+  // Sums are the server's: no page adds up money.
+  const refreshSums = async () => {
+    const reply = await fetch(window.location.href, { headers: { Accept: "text/html" } });
+    if (!reply.ok) return;
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+    for (const old of document.querySelectorAll("[data-sum]")) {
+      const now = fresh.querySelector(`[data-sum="${old.dataset.sum}"]`);
+      if (now) old.replaceWith(now);
+    }
+  };
+
   const put = (card, lane) => {
     lane.querySelector("ul").prepend(card);
-    recount();
+    mark();
   };
 
   const fail = (message, page) => {
@@ -62,6 +70,7 @@
       card.querySelector("[data-probability]").textContent = told.probability;
       card.setAttribute("aria-label", `${card.querySelector("a").textContent}, ${told.label}`);
       said.textContent = `${card.querySelector("a").textContent} moved to ${told.label}`;
+      refreshSums().catch(() => {});
     } catch {
       put(card, from);
       fail("The server did not answer: the card is where it was.");
@@ -70,11 +79,6 @@
       card.focus();
     }
   };
-
-  for (const lane of lanes) {
-    lane.dataset.shown = lane.querySelectorAll("[data-card]").length;
-    lane.dataset.all = lane.querySelector("[data-count]").textContent;
-  }
 
   board.addEventListener("dragstart", (event) => {
     dragged = event.target.closest("[data-card]");
