@@ -19,6 +19,7 @@ FIGURE = 4321.77
 APPEND_ONLY = {
     *("impersonations", "login_records"),
     *("crm_usage_snapshots", "crm_usage_days", "crm_invoices", "crm_invoice_lines", "crm_payments"),
+    *("crm_billed_months", "crm_contract_versions"),
 }
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1} | {
