@@ -31,6 +31,7 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
+    "contracts": "api:contract-list",
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
@@ -207,6 +208,7 @@ urlpatterns = [
     path("", include("hosting.api.urls")),
     path("", include("crm.api.pipeline_urls")),
     path("", include("analytics.api.urls")),
+    path("", include("crm.api.contract_urls")),
     path("", include("crm.api.invoice_urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.

@@ -76,6 +76,9 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
     ),
     "Electricity": (("Contracts", "bolt", "analytics.view_powercontract", "admin:analytics_powercontract_changelist"),),
     "Money": (
+        ("Billing", "request_quote", "crm.issue_invoice", "billing:billing"),
+        ("Hosting contracts", "contract", "crm.view_contract", "admin:crm_contract_changelist"),
+        ("Usage", "data_usage", "crm.view_usagesnapshot", "admin:crm_usagesnapshot_changelist"),
         ("Invoices", "receipt_long", "crm.view_invoice", "admin:crm_invoice_changelist"),
         ("Payments", "payments", "crm.view_payment", "admin:crm_payment_changelist"),
         ("Billing details", "contact_mail", "crm.view_billingdetails", "admin:crm_billingdetails_changelist"),

@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("", include("hosting.urls")),
     path("", include("analytics.urls")),
+    path("crm/billing/", include("crm.billing_urls")),
     path("invoices/", include("crm.invoice_urls")),
     path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),

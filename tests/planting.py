@@ -16,7 +16,10 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records", "crm_invoices", "crm_invoice_lines", "crm_payments"}
+APPEND_ONLY = {
+    *("impersonations", "login_records", "crm_invoices", "crm_invoice_lines", "crm_payments"),
+    *("crm_usage_snapshots", "crm_usage_days"),
+}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1} | {
     # Issued: a draft is nothing that its client could see.

@@ -1,3 +1,3 @@
-from crm.admin import invoices, pipeline
+from crm.admin import contracts, invoices, pipeline
 
-__all__ = ["invoices", "pipeline"]
+__all__ = ["contracts", "invoices", "pipeline"]

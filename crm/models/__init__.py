@@ -1,3 +1,4 @@
+from crm.models.billing import BilledMonth, BillingRun
 from crm.models.contracts import Contract, ContractVersion
 from crm.models.invoices import Invoice, InvoiceLine, Payment
 from crm.models.numbering import BillingDetails, InvoiceCounter, InvoiceReminder
@@ -6,7 +7,9 @@ from crm.models.usage import UsageDay, UsageSnapshot
 
 __all__ = [
     "Activity",
+    "BilledMonth",
     "BillingDetails",
+    "BillingRun",
     "Contract",
     "ContractVersion",
     "Deal",

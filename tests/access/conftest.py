@@ -13,7 +13,7 @@ from accounts.models import ApiToken, Impersonation, Invitation, User, UserAcces
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
 from crm.invoicing import DraftLine, draft_invoice, issue_invoice
-from crm.models import BillingDetails
+from crm.models import BillingDetails, BillingRun
 from crm.payments import record_payment
 from crm.states import LineKind
 from events.catalogue import CATALOGUE
@@ -36,6 +36,7 @@ from hosting.models import (
 )
 from tests.access.actors import Actor
 from tests.access.routes import parameters
+from tests.crm.billing_cast import agree
 
 
 @pytest.fixture
@@ -75,10 +76,17 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     invoice = issue_invoice(draft_invoice(client=client_a, lines=[fee], by=admin), by=admin)
     payment = record_payment(invoice, Decimal(1), by=admin)
     BillingDetails.objects.create(client=client_a)
+    contract = agree(client_a, site)
+    run = BillingRun.objects.create(month=contract.starts_on)
+    held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
     return {
         "/miners/": miner_a.pk,
+        "/crm/billing/runs/": run.pk,
+        "/crm/billing/contracts/": contract.pk,
+        "/crm/billing/held/": held.pk,
+        "/api/v1/crm/contracts/": contract.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
         "/api/v1/alerts/": alert.pk,

@@ -66,6 +66,8 @@ WITHOUT_POLICY = {
     "crm_deals": STAFF,
     "crm_activities": STAFF,
     "crm_deal_stages": STAFF,
+    "crm_billed_months": STAFF,
+    "crm_billing_runs": STAFF,
     "curtailment_site_policies": STAFF,
     "curtailment_approvals": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",

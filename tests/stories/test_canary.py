@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Impersonation
 from accounts.tokens import make_token
+from crm.models.contracts import CONTRACT_STAFF_COLUMNS
 from crm.models.invoices import INVOICE_STAFF_COLUMNS
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.alerts import ALERT_STAFF_COLUMNS
@@ -29,6 +30,7 @@ HIDDEN = {
     "MaintenanceTicket": TICKET_STAFF_COLUMNS,
     "Invoice": INVOICE_STAFF_COLUMNS,
     "Payment": ("note", "recorded_by"),
+    "Contract": CONTRACT_STAFF_COLUMNS,
 }
 
 
