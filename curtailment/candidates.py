@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -269,6 +270,12 @@ class Row:
             circuit_id=self.circuit_id,
             warm_up_min=WARM_UP_MIN.get(self.made_by() or "", 10),
         )
+
+
+@lru_cache(maxsize=1024)
+def _make_of(make: str | None, model: str | None, firmware: str | None) -> str | None:
+    """A farm has few makes, and names of them are searched word by word."""
+    return make_of(make=make, model=model, firmware=firmware)
 
 
 # What was borne: measured by settlements, and of plans that are not settled yet what they planned.

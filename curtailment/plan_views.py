@@ -147,14 +147,16 @@ def shown(draft: Draft, *, everything: bool) -> dict[str, Any]:
     """What the preview shows of a draft."""
     lines = list(lines_of(draft))
     clock = ZoneInfo(draft.ask.site.time_zone)
+    # As text: the template's date filter would show UTC.
+    since, until = (f"{at.astimezone(clock):%Y-%m-%d %H:%M}" for at in (draft.ask.starts_at, draft.ask.ends_at))
     return {
         "draft": draft,
         "preview": draft.preview,
         "lines": lines if everything else lines[:SHOWN],
         "more": 0 if everything else max(0, len(lines) - SHOWN),
         "clock": clock.key,
-        "starts_at": draft.ask.starts_at.astimezone(clock),
-        "ends_at": draft.ask.ends_at.astimezone(clock),
+        "since": since,
+        "until": until,
         "minutes": round((draft.ask.ends_at - draft.ask.starts_at).total_seconds() / 60),
         "policy": SitePolicy.of(draft.ask.site),
     }

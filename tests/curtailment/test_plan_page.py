@@ -1,6 +1,7 @@
 """The page that plans: a preview that writes nothing, and a plan made by whoever may."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -124,7 +125,11 @@ def test_a_shortfall_and_a_farm_of_one_are_said(client, operator, running, wishe
     assert "one person alone may approve" in page.text
 
 
-def test_times_are_the_sites(client, operator, running, wishes, site):
+def later(now, hours: int) -> str:
+    return f"{(now + timedelta(hours=hours)).astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%dT%H:%M}"
+
+
+def test_times_are_the_sites(client, operator, running, wishes, site, now):
     site.time_zone = "Europe/Berlin"
     site.save()
     running("A-1")
@@ -132,6 +137,11 @@ def test_times_are_the_sites(client, operator, running, wishes, site):
     page = client.get(URL, wishes | {"since": "2027-03-28T02:30", "until": "2027-03-28T04:00"})
     assert page.status_code == 400
     assert "does not exist in Europe/Berlin" in page.text
+    page = client.get(URL, wishes | {"since": later(now, 3), "until": later(now, 5)})
+    assert f"{later(now, 3)} to {later(now, 5)} (Europe/Berlin)".replace("T", " ") in page.text
+    client.post(URL, wishes | {"since": later(now, 3), "until": later(now, 5)})
+    plan = CurtailmentPlan.objects.get()
+    assert f"{plan.scheduled_time.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%dT%H:%M}" == later(now, 3)
 
 
 def test_clients_and_guests_find_nothing_there(client, client_a, guest, running, wishes):
