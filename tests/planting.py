@@ -16,7 +16,7 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records"}
+APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
 # One of two owners is given.
