@@ -1,5 +1,6 @@
 """Plans to stop machines, the machines in them, and who approved what."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -138,6 +139,11 @@ class CurtailmentPlan(models.Model):
                 condition=Q(recovery_time__gt=F("scheduled_time")),
                 name="curtailment_plans_ends_after_start",
                 violation_error_message="The machines come back before they stop: give a later end.",
+            ),
+            models.CheckConstraint(
+                condition=Q(recovery_time__lte=F("scheduled_time") + timedelta(days=7)),
+                name="curtailment_plans_a_week_at_most",
+                violation_error_message="A plan lasts a week at most: give an earlier end.",
             ),
             models.CheckConstraint(
                 condition=Q(target_power_reduction__isnull=True) | Q(target_power_reduction__gt=0),

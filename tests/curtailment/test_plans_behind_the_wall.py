@@ -7,17 +7,14 @@ from django.utils import timezone
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanEvent, PlanMiner, SitePolicy
 from curtailment.visible import CLIENT_MINER, CLIENT_PLAN, HIDDEN_OF_MINERS, HIDDEN_OF_PLANS
 from minefarm.lib.rls import walled
-from tests.curtailment.raw_plans import a_plan
+from tests.curtailment.raw_plans import a_plan, approve_raw
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def approved(site, miner_a, miner_b, operator):
-    plan = a_plan(site, [miner_a, miner_b], by=operator)
-    CurtailmentPlan.objects.filter(pk=plan.pk).update(status="approved")
-    PlanMiner.objects.filter(plan=plan).update(live=True)
-    return plan
+def approved(site, miner_a, miner_b, operator, admin):
+    return approve_raw(a_plan(site, [miner_a, miner_b], by=operator), admin)
 
 
 @pytest.mark.parametrize(
@@ -45,19 +42,18 @@ def test_a_client_reads_the_plan_and_their_own_machine_alone(approved, client_a,
 def test_what_nobody_approved_is_not_there(site, miner_a, client_a, operator):
     """Neither while it waits, nor once it was cancelled without ever having been approved."""
     plan = a_plan(site, [miner_a], by=operator)
-    for _ in range(2):
+    for to in ("cancelled", None):
         with walled(client_a.pk):
             assert CurtailmentPlan.objects.count() == PlanMiner.objects.count() == 0
         assert not CurtailmentPlan.objects.for_user(client_a).exists()
         assert not PlanMiner.objects.for_user(client_a).exists()
-        PlanMiner.objects.filter(plan=plan).update(state="released")
-        CurtailmentPlan.objects.filter(pk=plan.pk).update(status="cancelled", cancelled_at=timezone.now())
+        if to:
+            PlanMiner.objects.filter(plan=plan).update(state="released")
+            CurtailmentPlan.objects.filter(pk=plan.pk).update(status=to, cancelled_at=timezone.now())
 
 
-def test_a_plan_of_others_machines_is_not_there(site, miner_b, client_a):
-    plan = a_plan(site, [miner_b])
-    CurtailmentPlan.objects.filter(pk=plan.pk).update(status="approved")
-    PlanMiner.objects.filter(plan=plan).update(live=True)
+def test_a_plan_of_others_machines_is_not_there(site, miner_b, client_a, admin):
+    approve_raw(a_plan(site, [miner_b]), admin)
     with walled(client_a.pk):
         assert CurtailmentPlan.objects.count() == 0
     assert not CurtailmentPlan.objects.for_user(client_a).exists()
