@@ -109,14 +109,13 @@ def _make(model: type[models.Model], person: Any, ready: dict[type[models.Model]
             continue
         if f"{model._meta.db_table}.{field.column}" in LEFT_EMPTY:
             continue
-        values[field.attname] = _value(field, person, ready)
+        named = f"{model._meta.db_table}.{field.column}"
+        values[field.attname] = CHOSEN[named] if named in CHOSEN else _value(field, person, ready)
     with transaction.atomic():
         model._base_manager.create(**{key: value for key, value in values.items() if value is not ...})
 
 
 def _value(field: models.Field, person: Any, ready: dict[type[models.Model], models.Model]) -> Any:
-    if (named := f"{field.model._meta.db_table}.{field.column}") in CHOSEN:
-        return CHOSEN[named]
     if field.is_relation or field.attname == "site_id":
         kind = field.related_model or apps.get_model("hosting", "Site")
         row = person if kind is type(person) else ready.get(kind) or kind._base_manager.order_by("-pk").first()

@@ -77,7 +77,9 @@ class CurtailmentPlan(models.Model):
     restore_reason = models.TextField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancel_reason = models.TextField(null=True, blank=True)
-    miners_affected = models.IntegerField("machines", default=0, db_default=0)
+    miners_affected = models.IntegerField(
+        "machines", default=0, db_default=0, help_text="Chosen when it was planned; the first so many of its machines."
+    )
     planned_reduction = models.DecimalField(
         "planned (MW)", max_digits=12, decimal_places=6, default=0, db_default=0, help_text="Sum of the baselines."
     )
