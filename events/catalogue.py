@@ -113,6 +113,25 @@ TICKET_EXAMPLE = {
     "ends_at": None,
 }
 
+PLANNED: dict[str, Schema] = {
+    "plan_id": {"type": "integer", "description": "the curtailment plan"},
+    "site_id": {"type": "integer", "description": "where"},
+    "machines": {"type": "integer", "description": "how many are to stop"},
+    "planned_kw": {"type": "number", "description": "sum of their baselines"},
+    "scheduled_time": {"type": "string", "format": "date-time", "description": "when they are to stop"},
+    "recovery_time": {"type": "string", "format": "date-time", "description": "when they are to come back"},
+    "by_id": {"type": ["string", "null"], "description": "who; null for a rule or the command line"},
+}
+PLANNED_EXAMPLE = {
+    "plan_id": 17,
+    "site_id": 1,
+    "machines": 614,
+    "planned_kw": 2001.4,
+    "scheduled_time": "2026-11-23T16:00:00+00:00",
+    "recovery_time": "2026-11-23T18:00:00+00:00",
+    "by_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11",
+}
+
 ALERT: dict[str, Schema] = {
     "alert_id": {"type": "integer", "description": "the alert"},
     "kind": {"type": "string", "description": "what is wrong, e.g. `offline`"},
@@ -230,6 +249,18 @@ CATALOGUE: dict[str, EventType] = {
             "a machine that was offline gives a good reading",
             MINER | {"error": {"type": ["string", "null"], "description": "null"}},
             MINER_EXAMPLE | {"error": None},
+        ),
+        EventType(
+            "curtailment.plan_created",
+            "somebody plans to stop machines; it waits for approval",
+            PLANNED,
+            PLANNED_EXAMPLE,
+        ),
+        EventType(
+            "curtailment.plan_edited",
+            "a plan is changed before it begins, and has to be approved anew",
+            PLANNED,
+            PLANNED_EXAMPLE,
         ),
         EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
