@@ -18,6 +18,7 @@ from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePol
 from curtailment.preview import MW, preview
 from curtailment.selection import NOT_NAMED, Candidate, Selection, select
 from curtailment.states import PLAN_MOVES, PlanStatus, PlanType, Priority, Strategy, TargetRole
+from curtailment.trail import note
 from events.outbox import publish
 from hosting.models import Miner, Site
 from minefarm.lib.clock import database_now
@@ -127,6 +128,7 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
         with transaction.atomic():
             plan.save(force_insert=True)
             PlanMiner.objects.bulk_create(targets, batch_size=2000)
+            note("created", plan=plan, detail=plan.reason, by=by)
             _tell("curtailment.plan_created", plan, by)
     except IntegrityError:  # the same key at the same moment
         if idempotency_key and (known := _known(idempotency_key, draft.ask)):
@@ -159,13 +161,17 @@ def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes
             status__in=PLAN_MOVES[PlanStatus.PENDING],
         )
         if not waiting.update(
-            status=PlanStatus.PENDING, updated_at=timezone.now(), **{name: getattr(edited, name) for name in columns}
+            status=PlanStatus.PENDING,
+            updated_at=timezone.now(),
+            edited_by=by,
+            **{name: getattr(edited, name) for name in columns},
         ):
             raise StaleVersion("The plan was changed by somebody else, or has begun: load it again and look.")
         PlanApproval.objects.filter(plan=plan, voided_at__isnull=True).update(voided_at=Now())
         plan.targets.all().delete()
         PlanMiner.objects.bulk_create(targets, batch_size=2000)
         plan.refresh_from_db()
+        note("edited", plan=plan, data={"version": plan.version}, by=by)
         _tell("curtailment.plan_edited", plan, by)
     return plan
 

@@ -36,6 +36,7 @@ HIDDEN_OF_PLANS = (
     "content_hash",
     "idempotency_key",
     "created_by",
+    "edited_by",
 )
 CLIENT_MINER = (
     "id",

@@ -5,15 +5,14 @@ from decimal import Decimal
 
 from django.utils import timezone
 
+from curtailment.content import content_hash
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner
-
-HASH = "a1" * 32
 
 
 def a_plan(site, miners, *, by=None, starts_in_min=30, minutes=60, baseline_w="3250.00", **fields) -> CurtailmentPlan:
     """A pending plan that stops these machines, in their order."""
     begins = timezone.now() + timedelta(minutes=starts_in_min)
-    fields = {"reason": "The grid asks", "content_hash": HASH} | fields
+    fields = {"reason": "The grid asks", "content_hash": "to be written"} | fields
     plan = CurtailmentPlan.objects.create(
         site=site,
         created_by=by,
@@ -35,6 +34,8 @@ def a_plan(site, miners, *, by=None, starts_in_min=30, minutes=60, baseline_w="3
         )
         for order, miner in enumerate(miners, 1)
     )
+    CurtailmentPlan.objects.filter(pk=plan.pk).update(content_hash=content_hash(plan))
+    plan.refresh_from_db()
     return plan
 
 

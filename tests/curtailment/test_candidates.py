@@ -191,7 +191,7 @@ def test_a_site_of_many_machines_takes_as_many_queries_as_one_of_few(running, lo
     from django.test.utils import CaptureQueriesContext
 
     running("A-0")
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(connection) as few:
         look()
     for number in range(1, 12):
         running(f"A-{number}")
