@@ -12,6 +12,11 @@ FROM generate_series(%(first)s, %(last)s) AS ago
 """
 
 
+@pytest.fixture(autouse=True)
+def factory_logins(settings) -> None:
+    settings.MINEFARM_FACTORY_LOGINS = True
+
+
 @pytest.fixture
 def now(db) -> datetime:
     from hosting.telemetry.partitions import create_partition

@@ -14,8 +14,8 @@ from hosting.models import ExcusedStretch, MinerCommand, MinerIdentity
 @pytest.fixture
 def look(site, now):
     def look_at(**options):
-        hours = options.pop("hours", 2)
-        return field_of(site, now + timedelta(hours=1), now + timedelta(hours=1 + hours), now=now, **options)
+        starts_at = now + timedelta(hours=options.pop("start_h", 1))
+        return field_of(site, starts_at, starts_at + timedelta(hours=options.pop("hours", 2)), now=now, **options)
 
     return look_at
 
@@ -80,9 +80,9 @@ def test_every_machine_that_is_left_out_has_its_reason(running, read, make_miner
     repaired = running("REPAIRED", status="maintenance")
     homeless = running("HOMELESS", cgminer_ip=None)
     swapped = running("SWAPPED")
-    MinerIdentity.objects.create(miner=swapped, dialect="stats", mismatch="serial number X")
+    MinerIdentity.objects.create(miner=swapped, mismatch="serial number X")
     odd = running("ODD", miner_model=None)
-    MinerIdentity.objects.create(miner=odd, dialect="stats", make="Homebrew", model="One")
+    MinerIdentity.objects.create(miner=odd, make="Homebrew", model="One")
     found = look()
     reasons = {found.serials[pk]: why for pk, why in found.left_out.items()}
     assert [found.serials[one.miner_id] for one in found.candidates] == ["RUNS"]
@@ -157,9 +157,26 @@ def test_a_machine_rests_after_a_plan_as_long_as_the_site_says(running, look, pl
         at = now - timedelta(minutes=minutes)
         plan_of(miner, **past, targets={"live": False, "state": "done", "restoring_at": at, "ended_at": at})
     plan_of(never_stopped, **past, targets={"live": False, "state": "released", "ended_at": now})
-    found = look()
+    found = look(start_h=0)
     assert {one.miner_id for one in found.candidates} == {rested.pk, never_stopped.pk}
     assert found.left_out == {tired.pk: "it rests after the last plan"}
+    assert len(look(start_h=1).candidates) == 3
+
+
+def test_a_machine_that_wakes_before_counts_with_its_plans_baseline(running, look, plan_of, read):
+    asleep = running("A-1", status="curtailed")
+    read(asleep, 20, 0, first=0, last=0)
+    plan_of(asleep, start_h=-1, end_h=0.5, recovery_state="scheduled", targets={"live": True, "state": "confirmed"})
+    assert [one.baseline_w for one in look().candidates] == [3000.0]
+    elsewhere = running("A-2", status="curtailed")
+    assert look().left_out == {elsewhere.pk: "it is curtailed already"}
+
+
+def test_a_machine_whose_orders_need_a_login_needs_one(running, look, settings, catalogue):
+    settings.MINEFARM_FACTORY_LOGINS = False
+    miner, other = running("A-1"), running("A-2", miner_model=catalogue.get(name="A1466"))
+    assert look().left_out == {miner.pk: "no login is known for it: add one (Miner logins)"}
+    assert [one.miner_id for one in look().candidates] == [other.pk]
 
 
 def test_a_machines_own_tier_goes_before_its_clients(running, look, client_a):
@@ -186,7 +203,7 @@ def test_without_a_price_the_margin_is_unknown(running, look):
     assert look().candidates[0].margin_usd_per_h is None
 
 
-def test_a_site_of_many_machines_takes_as_many_queries_as_one_of_few(running, look, django_assert_num_queries):
+def test_a_site_of_many_machines_takes_as_many_queries_as_one_of_few(running, look):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
