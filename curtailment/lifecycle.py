@@ -215,7 +215,7 @@ def _approve(
     return approval
 
 
-def _claim(targets: "QuerySet[PlanMiner]", window: DateTimeTZRange, **values: object) -> None:
+def _claim(targets: "QuerySet[PlanMiner]", during: DateTimeTZRange, **values: object) -> None:
     """Write the claims; raises PlanConflict with the plans and machines that stand in the way."""
     try:
         with transaction.atomic():
@@ -228,7 +228,7 @@ def _claim(targets: "QuerySet[PlanMiner]", window: DateTimeTZRange, **values: ob
     wanted = targets.filter(role=TargetRole.SELECTED)
     others = (
         PlanMiner.objects.filter(
-            live=True, role=TargetRole.SELECTED, window__overlap=window, miner__in=wanted.values("miner")
+            live=True, role=TargetRole.SELECTED, window__overlap=during, miner__in=wanted.values("miner")
         )
         .exclude(pk__in=wanted.values("pk"))
         .order_by("plan_id", "shutdown_order")

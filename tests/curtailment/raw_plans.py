@@ -1,8 +1,11 @@
 """Plans as rows, for tests of what may be done to them; planning itself has tests of its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 
+from django.db import connection
 from django.utils import timezone
 
 from curtailment.content import content_hash
@@ -77,3 +80,19 @@ def lead_to(plan, approver, status: str, recovery: str) -> CurtailmentPlan:
             CurtailmentPlan.objects.filter(pk=plan.pk).update(**move)
     plan.refresh_from_db()
     return plan
+
+
+GUARDED = ("curtailment_plans", "curtailment_plan_miners", "curtailment_approvals")
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Rows may be written in any state meanwhile, for tests of what is made of them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in GUARDED:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in GUARDED:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
