@@ -25,6 +25,7 @@ from curtailment.planning import (
 )
 from curtailment.states import Priority, Strategy
 from events.models import OutboxEvent
+from tests.curtailment.raw_plans import unguarded
 
 
 @pytest.fixture
@@ -232,6 +233,7 @@ def test_an_edit_selects_anew_and_voids_the_approval(farm, ask, operator, admin)
     plan = create_plan(draft_plan(ask), by=operator)
     PlanApproval.objects.create(plan=plan, kind="approval", version=1, content_hash=plan.content_hash, approver=admin)
     CurtailmentPlan.objects.filter(pk=plan.pk).update(status="approved")
+    plan.refresh_from_db()
     before = plan.content_hash
     edited = edit_plan(plan, version=1, by=operator, target_mw=Decimal("0.006"))
     assert (edited.status, edited.version, edited.miners_affected) == ("pending", 2, 2)
