@@ -226,7 +226,10 @@ CATALOGUE: dict[str, EventType] = {
             },
             PLAN_EXAMPLE
             | {
-                **{"off": 570, "unreachable": 30, "power_reduced_mw": 1.72, "power_estimated_mw": 0.0},
+                "off": 570,
+                "unreachable": 30,
+                "power_reduced_mw": 1.72,
+                "power_estimated_mw": 0.0,
                 "shortfall_mw": 0.03,
             },
         ),

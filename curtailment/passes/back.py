@@ -83,7 +83,8 @@ SET attempts = CASE WHEN state = 'restoring' THEN attempts + 1 ELSE 1 END, state
 WHERE id = ANY(%(ids)s)
 """
 UNDER_WAY = """
-SELECT count(*) FILTER (WHERE t.restoring_at > %(wave)s), coalesce(sum(t.baseline_w) FILTER (WHERE t.restoring_at > %(minute)s), 0)
+SELECT count(*) FILTER (WHERE t.restoring_at > %(wave)s),
+       coalesce(sum(t.baseline_w) FILTER (WHERE t.restoring_at > %(minute)s), 0)
 FROM curtailment_plan_miners t JOIN curtailment_plans p ON p.id = t.plan_id
 WHERE p.site_id = %(site)s AND t.restoring_at > least(%(wave)s, %(minute)s)
 """
@@ -146,7 +147,7 @@ def wake(lease: Lease, report: PassReport) -> None:
 
 
 def _look(lease: Lease, report: PassReport) -> set[int]:
-    """Machines with several orders behind them that answer and do not hash; the others are waited for, without a log line each."""
+    """Of machines with several orders behind them, those that answer and do not hash; the others get no order, and no line."""
     with lease.transaction():
         tired = {row[3]: row[0] for row in query(DUE) if row[8] and row[9] >= LOOK_FIRST_AFTER}
     if not tired:

@@ -33,7 +33,8 @@ def never() -> bool:
 def run_pass(*, seconds: float = 0.0, restore_only: bool = False, stopped: Callable[[], bool] = never) -> PassReport:
     """Do what is due once, or again and again for so many seconds; returns at once when another process is at it.
 
-    `restore_only` starts nothing and stops no machine. `stopped` is asked between two iterations. Loses no work when the lock is lost: whoever has it goes on.
+    `restore_only` starts nothing and stops no machine. `stopped` is asked between two iterations.
+    When the lock is lost, whoever has it goes on.
     """
     report = PassReport()
     try:
@@ -65,13 +66,14 @@ def _iterate(
 
 
 def _once(lease: Lease, report: PassReport, mine: str, *, restore_only: bool) -> None:
-    """The way back goes first: when time is short, machines that should run are what counts."""
+    """The way back goes before the way down; but a plan that begins keeps what another one, which ends, would wake."""
     harvest.look_at_rows(lease, report)
     back.call_off_at_frozen_sites(lease)
     back.begin(lease, report)
-    back.wake(lease, report)
     if not restore_only:
         starting.start_due(lease, report)
+    back.wake(lease, report)
+    if not restore_only:
         down.stop_waves(lease, report)
     _carry_out(lease, mine)
     harvest.look_at_rows(lease, report)

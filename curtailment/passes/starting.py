@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-
 from curtailment.models import CurtailmentPlan
 from curtailment.passes import faults
-from curtailment.passes.rows import CURTAILED, ENDED, END, FROZEN, change, query
 from curtailment.passes.report import PassReport
-
+from curtailment.passes.rows import CURTAILED, END, ENDED, FROZEN, change, query
 from events.locks import Lease
 from events.outbox import publish
 from hosting.commands.machines import machines_of

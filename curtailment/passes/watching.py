@@ -22,7 +22,7 @@ SELECT EXISTS (
       AND least(p.recovery_time, p.restore_requested_at, p.cancelled_at) <= clock_timestamp() - make_interval(secs => %(after)s))
 """
 # The version of the last pass's lock, when it was silent for so long.
-LAST_PASS = """
+SIGN_OF_LIFE = """
 SELECT lock_version, last_heartbeat < clock_timestamp() - make_interval(secs => %(silent)s) FROM scheduler_locks
 WHERE lock_key = %(key)s
 """
@@ -39,7 +39,7 @@ class Watchdog:
         after_s = settings.CURTAILMENT_WATCHDOG_AFTER_S
         if query(OVERDUE, {"after": after_s}) == [(False,)]:
             return None
-        last = query(LAST_PASS, {"key": LOCK_KEY, "silent": min(SILENT_S, after_s)})
+        last = query(SIGN_OF_LIFE, {"key": LOCK_KEY, "silent": min(SILENT_S, after_s)})
         if last and not last[0][1] and last[0][0] != self._mine:
             return None
         log.warning("machines are overdue and no pass shows life: the watchdog brings them back")

@@ -1,4 +1,4 @@
-"""Taking orders back: open commands that must not be carried out any more, and claims of workers that lost the right to theirs."""
+"""Taking orders back: open commands that must not be carried out any more, and claims of workers that are no more."""
 
 from collections.abc import Collection
 

@@ -1,6 +1,7 @@
 """Simulated machines of one site, over TCP, as a test's own process."""
 
 from contextlib import ExitStack
+from itertools import pairwise
 
 import pytest
 
@@ -16,11 +17,11 @@ def machines_at(site, catalogue, settings):
     settings.MINEFARM_FACTORY_LOGINS = True
     with ExitStack() as running:
 
-        def start(number: int, count: int, *arguments: str, speed: float = 4.0, make: str = "Whatsminer"):
+        def start(number: int, count: int, *arguments: str, speed: float = 12.0, make: str = "Whatsminer"):
             host = network(number)
             faults = {
                 name: float(share)
-                for flag, value in zip(arguments, arguments[1:], strict=False)
+                for flag, value in pairwise(arguments)
                 if flag == "--fault"
                 for name, _, share in [value.partition("=")]
             }

@@ -137,6 +137,11 @@ class SimulatedMiner:
         self._hear("sleep")
         self._order("stop", in_s)
 
+    def was_asleep(self) -> None:
+        """It has slept for long when it is made."""
+        self.keep_asleep(asleep=True)
+        self._phase, self._since, self._power_then_w = Phase.SLEEPING, -self.traits.uptime_s, 0.0
+
     def wake(self, in_s: float = 0.0) -> None:
         """Hash again, tens of seconds from now; a machine that refuses to wake takes the order and sleeps on."""
         self._hear("wake")

@@ -93,8 +93,7 @@ class Command(FarmCommand):
             raise CommandError(str(error)) from None
         with contextlib.ExitStack() as stack:
             for miner in miners[len(miners) - options["asleep"] :]:
-                miner.keep_asleep(asleep=True)
-                miner.stop()
+                miner.was_asleep()
             if options["packet_log"] is not None:
                 note_orders(miners, stack.enter_context(options["packet_log"].open("a", buffering=1)))
             uvloop.run(self.run(miners, options))
