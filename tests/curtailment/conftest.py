@@ -32,6 +32,8 @@ def machines_at(site, catalogue, settings):
             register_simulated(built, site=site)
             order = {one.serial: position for position, one in enumerate(built)}
             found = Miner.objects.filter(serial_number__in=order).select_related("miner_model")
+            for one in found:
+                one.fault = built[order[one.serial_number]].fault
             return sorted(found, key=lambda one: order[one.serial_number])
 
         yield start
