@@ -30,6 +30,7 @@ HIDDEN_OF_PLANS = (
     "miners_affected",
     "planned_reduction",
     "power_reduced",
+    "power_estimated",
     "shortfall",
     "preview",
     "version",
