@@ -154,7 +154,7 @@ def chart(plan: CurtailmentPlan) -> dict[str, Any]:
     """
     settlement = Settlement.objects.filter(plan=plan).first()
     if settlement is not None:
-        return _settled(settlement, plan)
+        return _settled(settlement)
     now = timezone.now()
     start = (plan.scheduled_time - BEFORE).replace(second=0, microsecond=0)
     end = max(start, min(now, (plan.recovered_at or plan.recovery_time) + AFTER))
@@ -193,7 +193,7 @@ def _reduction(targets: Sequence[tuple[int, Decimal]], moments: list[datetime]) 
         return {t: (kw, count) for t, kw, count in cursor.fetchall()}
 
 
-def _settled(settlement: Settlement, plan: CurtailmentPlan) -> dict[str, Any]:
+def _settled(settlement: Settlement) -> dict[str, Any]:
     rows = list(settlement.intervals.all())
     return {
         "t": [int(row.starts_at.timestamp()) for row in rows],

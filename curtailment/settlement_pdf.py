@@ -1,4 +1,4 @@
-"""A settlement on paper: for staff the whole plan, for a customer their own machines. Pure: the same statement, the same bytes."""
+"""A settlement on paper: staff get the whole plan, a customer their own machines. Pure: one statement, the same bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,8 +136,7 @@ def _facts(statement: Statement) -> Any:
             ("Seconds to 50, 95, 100 %", " / ".join(str(UNKNOWN if s is None else s) for s in whole["seconds_to"])),
             (
                 "Machines",
-                f"{whole['machines']}: {whole['confirmed']} confirmed off, {whole['drifted']} came back by"
-                f" themselves, {whole['failed']} failed",
+                f"{whole['machines']}: {whole['confirmed']} off, {whole['drifted']} came back, {whole['failed']} failed",
             ),
             ("SHA-256", whole["content_hash"]),
         ]
