@@ -18,6 +18,7 @@ from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePol
 from curtailment.preview import MW, preview
 from curtailment.selection import NOT_NAMED, Candidate, Selection, select
 from curtailment.states import PLAN_MOVES, PlanStatus, PlanType, Priority, Strategy, TargetRole
+from curtailment.trail import note
 from events.outbox import publish
 from hosting.models import Miner, Site
 from minefarm.lib.clock import database_now
@@ -128,6 +129,7 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
         with transaction.atomic():
             plan.save(force_insert=True)
             PlanMiner.objects.bulk_create(targets, batch_size=2000)
+            note("created", plan=plan, detail=plan.reason, by=by)
             _tell("curtailment.plan_created", plan, by)
     except IntegrityError:  # the same key at the same moment
         if idempotency_key and (known := _known(idempotency_key, draft.ask, by)):
@@ -139,7 +141,8 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
 def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes: Any) -> CurtailmentPlan:
     """Plan it anew with the changes, fields of Ask; old approvals are void. Raises StaleVersion, WrongPlan, NotAllowed.
 
-    `version` is the one that the person saw. Machines are selected again, from the named ones where some are named.
+    `version` is the one that the person saw, and so is `plan.status`: an approval is not voided unseen. Machines are selected
+    again, from the named ones where some are named.
     """
     _may_plan(plan.site, by)
     if by is not None and by.pk != plan.created_by_id and not by.may("curtailment:approve"):
@@ -159,16 +162,20 @@ def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes
             Q(scheduled_time__gt=Now()) | Q(status=PlanStatus.PENDING),
             pk=plan.pk,
             version=version,
-            status__in=PLAN_MOVES[PlanStatus.PENDING],
+            status__in={plan.status} & set(PLAN_MOVES[PlanStatus.PENDING]),
         )
         if not waiting.update(
-            status=PlanStatus.PENDING, updated_at=timezone.now(), **{name: getattr(edited, name) for name in columns}
+            status=PlanStatus.PENDING,
+            updated_at=timezone.now(),
+            edited_by=by,
+            **{name: getattr(edited, name) for name in columns},
         ):
             raise StaleVersion("The plan was changed by somebody else, or has begun: load it again and look.")
         PlanApproval.objects.filter(plan=plan, voided_at__isnull=True).update(voided_at=Now())
         plan.targets.all().delete()
         PlanMiner.objects.bulk_create(targets, batch_size=2000)
         plan.refresh_from_db()
+        note("edited", plan=plan, data={"version": plan.version}, by=by)
         _tell("curtailment.plan_edited", plan, by)
     return plan
 

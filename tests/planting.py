@@ -16,9 +16,13 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records"}
+APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
+APPEND_ONLY |= {"curtailment_settlements", "curtailment_settlement_clients", "curtailment_settlement_miners"}
+APPEND_ONLY |= {"curtailment_settlement_intervals"}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
+# A rule approves its own plan; a person could not.
+CHOSEN |= {"curtailment_plans.plan_type": "automatic", "curtailment_approvals.kind": "rule"}
 # One of two owners is given.
 LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
@@ -44,7 +48,12 @@ def owned(model: type[models.Model], person: Any) -> Q | None:
 
 RELATED = (
     {"accounts.User": ""},
-    {"hosting.Miner": "__client", "events.EventEndpoint": "__owner_id", "events.OutboxEvent": "__client_id"},
+    {
+        "curtailment.CurtailmentPlan": "__created_by",
+        "hosting.Miner": "__client",
+        "events.EventEndpoint": "__owner_id",
+        "events.OutboxEvent": "__client_id",
+    },
     {"hosting.Site": "__miners__client"},
 )
 
@@ -133,7 +142,7 @@ def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
         # What ends after it starts does so here too.
-        ends = field.attname in {"ends_at", "recovery_time"}
+        ends = field.attname in {"ends_at", "recovery_time", "off_until"}
         return timezone.now() - timedelta(hours=0 if ends else 1)
     if kind == "DateTimeRangeField":
         return (timezone.now() - timedelta(hours=1), timezone.now())

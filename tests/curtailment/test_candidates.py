@@ -9,6 +9,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from curtailment.candidates import borne_kwh, field_of
 from curtailment.models import CurtailmentPlan, MinerTier, PlanMiner
 from hosting.models import ExcusedStretch, MinerCommand, MinerIdentity
+from tests.curtailment.raw_plans import unguarded
 
 
 @pytest.fixture
@@ -27,21 +28,22 @@ def plan_of(site, now):
     def make(*miners, start_h: float = 1, end_h: float = 2, role: str = "selected", **fields):
         targets = fields.pop("targets", {"live": True})
         starts_at, ends_at = now + timedelta(hours=start_h), now + timedelta(hours=end_h)
-        plan = CurtailmentPlan.objects.create(
-            site=site, scheduled_time=starts_at, recovery_time=ends_at, reason="test", content_hash="x", **fields
-        )
-        for place, miner in enumerate(miners, 1):
-            PlanMiner.objects.create(
-                plan=plan,
-                miner=miner,
-                client=miner.client,
-                shutdown_order=place,
-                role=role,
-                window=DateTimeTZRange(starts_at, ends_at),
-                baseline_w=3000,
-                hashrate_ths=100,
-                **targets,
+        with unguarded():
+            plan = CurtailmentPlan.objects.create(
+                site=site, scheduled_time=starts_at, recovery_time=ends_at, reason="test", content_hash="x", **fields
             )
+            for place, miner in enumerate(miners, 1):
+                PlanMiner.objects.create(
+                    plan=plan,
+                    miner=miner,
+                    client=miner.client,
+                    shutdown_order=place,
+                    role=role,
+                    window=DateTimeTZRange(starts_at, ends_at),
+                    baseline_w=3000,
+                    hashrate_ths=100,
+                    **targets,
+                )
         return plan
 
     return make
