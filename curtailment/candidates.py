@@ -103,6 +103,7 @@ class Field:
     baselines: dict[int, Decimal]
     hashrates: dict[int, Decimal]
     hashprice: Decimal | None
+    hashprice_at: datetime | None
     price_per_kwh: Decimal | None
 
 
@@ -133,7 +134,17 @@ def field_of(
         )
         rows = [Row(*row) for row in cursor.fetchall()]
     worth = Worth.at(site, now)
-    found = Field([], [], {}, {row.pk: row.serial for row in rows}, {}, {}, worth.hashprice, worth.price_per_kwh)
+    found = Field(
+        candidates=[],
+        held=[],
+        left_out={},
+        serials={row.pk: row.serial for row in rows},
+        baselines={},
+        hashrates={},
+        hashprice=worth.hashprice,
+        hashprice_at=worth.hashprice_at,
+        price_per_kwh=worth.price_per_kwh,
+    )
     ids = [row.pk for row in rows]
     kept_out, logins = barred(ids), login_for(ids)
     for row in rows:
@@ -156,6 +167,7 @@ class Worth:
     """What a TH/s earns and a kWh costs now, in USD; None where that is not known."""
 
     hashprice: Decimal | None
+    hashprice_at: datetime | None
     price_per_kwh: Decimal | None
 
     @classmethod
@@ -165,6 +177,7 @@ class Worth:
         price = price_at(site, now)
         return cls(
             newest.hashprice_usd_per_ph_day * (1 - fee) if newest and newest.hashprice_usd_per_ph_day else None,
+            newest.created_at if newest else None,
             price.price_per_kwh if price and price.currency == USD else None,
         )
 

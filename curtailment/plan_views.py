@@ -16,6 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import actor, permission_required, staff_required
 from accounts.models import User
+from analytics.models import STALE_AFTER
 from curtailment.models import SitePolicy
 from curtailment.moments import NoSuchTime, site_moment
 from curtailment.order import lines_of
@@ -149,8 +150,10 @@ def shown(draft: Draft, *, everything: bool) -> dict[str, Any]:
     clock = ZoneInfo(draft.ask.site.time_zone)
     # As text: the template's date filter would show UTC.
     since, until = (f"{at.astimezone(clock):%Y-%m-%d %H:%M}" for at in (draft.ask.starts_at, draft.ask.ends_at))
+    now = timezone.now()
     return {
         "draft": draft,
+        "now": now,
         "preview": draft.preview,
         "lines": lines if everything else lines[:SHOWN],
         "more": 0 if everything else max(0, len(lines) - SHOWN),
@@ -158,5 +161,7 @@ def shown(draft: Draft, *, everything: bool) -> dict[str, Any]:
         "since": since,
         "until": until,
         "minutes": round((draft.ask.ends_at - draft.ask.starts_at).total_seconds() / 60),
+        "stale": draft.field.hashprice_at is not None and now - draft.field.hashprice_at > STALE_AFTER,
+        "hashprice_at": draft.field.hashprice_at,
         "policy": SitePolicy.of(draft.ask.site),
     }

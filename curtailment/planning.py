@@ -104,6 +104,7 @@ def draft_plan(ask: Ask, *, but_plan: int | None = None, now: datetime | None = 
         serials=found.serials,
         clients=_clients(selection),
         hashprice=found.hashprice,
+        hashprice_at=found.hashprice_at,
         price_per_kwh=found.price_per_kwh,
         minutes=round((ask.ends_at - ask.starts_at).total_seconds() / 60),
         policy=SitePolicy.of(ask.site),

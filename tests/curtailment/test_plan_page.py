@@ -125,6 +125,21 @@ def test_a_shortfall_and_a_farm_of_one_are_said(client, operator, running, wishe
     assert "one person alone may approve" in page.text
 
 
+def test_an_old_hashprice_and_a_freeze_are_said(client, operator, running, worth, wishes, site, now):
+    from analytics.models import MarketSnapshot
+
+    running("A-1", 3250, 95)
+    client.force_login(operator)
+    page = client.get(URL, wishes)
+    assert "newest hashprice" not in page.text
+    assert "is frozen" not in page.text
+    MarketSnapshot.objects.update(created_at=now - timedelta(days=3))
+    SitePolicy.objects.create(site=site, frozen_until=now + timedelta(hours=1))
+    page = client.get(URL, wishes)
+    assert f"newest hashprice is of {now - timedelta(days=3):%Y-%m-%d %H:%M} UTC" in page.text
+    assert "The site is frozen until" in page.text
+
+
 def later(now, hours: int) -> str:
     return f"{(now + timedelta(hours=hours)).astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%dT%H:%M}"
 
