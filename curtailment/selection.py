@@ -5,19 +5,23 @@ machines are taken in that order until the target is met, and the end of the lis
 dropped, and one machine is exchanged for another where that meets the target at less cost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, combinations, groupby
 
 NEVER = "protected"
 VIP = "vip"
 UNKNOWN_MARGIN = float("inf")
-# Machines at the end of the list and behind it among which exchanges are tried; more gain nothing measurable.
-EXCHANGED = 150
-MOST_EXCHANGES = 40
+# Among how many units at the end of the list, and behind it, none, one, two or three are exchanged: more gain nothing measurable.
+EXCHANGED = (0, 150, 30, 14)
+MOST_EXCHANGES = 8
+LEAST_GAIN = 1e-9
 # Machines that may have to stand in for others: fleets lose up to a tenth of their answers, small plans a few machines.
 RESERVE_SHARE = 0.25
 LEAST_RESERVE = 20
+
+VIP_COST_THS = 1e9
 
 NOT_NAMED = "not among the machines that were named"
 NOT_NEEDED = "not needed: the target is met without it"
@@ -38,6 +42,7 @@ class Candidate:
     tier: str = "standard"
     rack_id: int | None = None
     circuit_id: int | None = None
+    warm_up_min: float = 10  # from the order to wake until it hashes as before
 
     @property
     def j_per_th(self) -> float:
@@ -74,7 +79,7 @@ class Selection:
         return 0.0 if self.target_w is None else max(0.0, self.power_w - self.target_w)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Unit:
     """What is stopped together: one machine, or a rack or circuit of them."""
 
@@ -86,6 +91,16 @@ class Unit:
         self.power_w = sum(one.baseline_w for one in self.machines)
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Units that are given back, or taken, together."""
+
+    power_w: float
+    cost: float
+    units: tuple[Unit, ...]
+
+
+NOBODY = Group(0.0, 0.0, ())
 Order = Callable[[Candidate], tuple[float | int, ...]]
 Cost = Callable[[Candidate], float]
 
@@ -104,6 +119,11 @@ def standard_first(one: Candidate) -> tuple[float | int, ...]:
 
 def forgone_hashrate(one: Candidate) -> float:
     return one.hashrate_ths
+
+
+def forgone_standing(one: Candidate) -> float:
+    """No hashrate of standard machines outweighs a VIP one: it goes for none of them, and comes back first."""
+    return one.hashrate_ths + (VIP_COST_THS if one.tier == VIP else 0)
 
 
 def forgone_margin(one: Candidate) -> float:
@@ -135,8 +155,7 @@ def select(
     elif strategy in SINGLE:
         order, cost = SINGLE[strategy]
         units = [Unit([one], cost(one)) for one in sorted(able, key=order)]
-        tiers = (lambda unit: unit.machines[0].tier == VIP) if strategy == "tiers" else None
-        chosen, rest = _take(units, target_w, same=tiers)
+        chosen, rest = _take(units, target_w)
     else:
         raise ValueError(f"{strategy} is no strategy.")
     count = max(LEAST_RESERVE, round(RESERVE_SHARE * len(chosen)))
@@ -157,13 +176,8 @@ def _able(candidates: Iterable[Candidate], listed: Collection[int] | None, left_
     return able
 
 
-def _take(
-    units: Sequence[Unit], target_w: float | None, *, same: Callable[[Unit], bool] | None = None
-) -> tuple[list[Candidate], list[Candidate]]:
-    """Units in their order until the target is met, the end improved; and what is left, in order.
-
-    `same` keeps exchanges within one kind of unit, so that a VIP's machine never goes for a standard one.
-    """
+def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate], list[Candidate]]:
+    """Units in their order until the target is met, the end improved; and what is left, in order."""
     if target_w is None:
         return _machines(units), []
     power_w, taken = 0.0, 0
@@ -173,7 +187,7 @@ def _take(
     places = {id(unit): place for place, unit in enumerate(units)}
     chosen, rest = list(units[:taken]), list(units[taken:])
     if power_w >= target_w:
-        _exchange(chosen, rest, power_w - target_w, same)
+        _exchange(chosen, rest, power_w - target_w)
         _drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
     chosen.sort(key=lambda unit: places[id(unit)])
     rest.sort(key=lambda unit: places[id(unit)])
@@ -184,43 +198,38 @@ def _machines(units: Iterable[Unit]) -> list[Candidate]:
     return [one for unit in units for one in unit.machines]
 
 
-def _exchange(chosen: list[Unit], rest: list[Unit], overshoot_w: float, same: Callable[[Unit], bool] | None) -> None:
-    """Give one back, or exchange one for another, where the target is still met and the cost falls most; again while it does."""
+def _exchange(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
+    """Give up to three back for up to three others where the target is still met and the cost falls most; again while it does."""
     for _ in range(MOST_EXCHANGES):
-        best, gain = None, 0.0
-        for place in range(max(0, len(chosen) - EXCHANGED), len(chosen)):
-            out = chosen[place]
-            for other, saved in _ways_out(out, rest, overshoot_w, same):
-                if saved > gain:
-                    best, gain = (place, other), saved
-        if best is None:
+        into = _groups(rest)
+        into.sort(key=lambda group: group.power_w)
+        cheapest = list(accumulate(reversed(into), lambda best, one: one if one.cost < best.cost else best))[::-1]
+        powers = [group.power_w for group in into]
+        best_out, best_in, gain = NOBODY, NOBODY, LEAST_GAIN
+        for out in _groups(chosen[::-1]):
+            place = bisect_left(powers, out.power_w - overshoot_w)
+            if place < len(into) and out.cost - cheapest[place].cost > gain:
+                best_out, best_in, gain = out, cheapest[place], out.cost - cheapest[place].cost
+        if best_out is NOBODY:
             return
-        place, other = best
-        out = chosen.pop(place)
-        overshoot_w -= out.power_w
-        if other is not None:
-            into = rest.pop(other)
-            chosen.append(into)
-            overshoot_w += into.power_w
-        rest.append(out)
+        overshoot_w += best_in.power_w - best_out.power_w
+        chosen[:] = [unit for unit in chosen if unit not in best_out.units] + list(best_in.units)
+        rest[:] = [*best_out.units, *(unit for unit in rest if unit not in best_in.units)]
 
 
-def _ways_out(
-    out: Unit, rest: Sequence[Unit], overshoot_w: float, same: Callable[[Unit], bool] | None
-) -> Iterator[tuple[int | None, float]]:
-    """Places in `rest` of units that could stand in for this one, None for nobody; with the cost that is saved."""
-    needed_w = out.power_w - overshoot_w
-    if needed_w <= 0:
-        yield None, out.cost
-    for other, into in enumerate(rest[:EXCHANGED]):
-        if into.power_w >= needed_w and (same is None or same(out) == same(into)):
-            yield other, out.cost - into.cost
+def _groups(units: Sequence[Unit]) -> list["Group"]:
+    """None, one, two or three of the first of these, fewer where there would be very many."""
+    return [
+        Group(sum(unit.power_w for unit in some), sum(unit.cost for unit in some), some)
+        for size, first in enumerate(EXCHANGED)
+        for some in combinations(units[:first], size)
+    ]
 
 
 def _drop(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
     """Until the overshoot is less than the smallest unit that could be dropped: the dearest that fits goes."""
     while fitting := [unit for unit in chosen if unit.power_w <= overshoot_w]:
-        out = max(fitting, key=lambda unit: (unit.cost, unit.power_w, -unit.machines[0].miner_id))
+        out = max(fitting, key=lambda unit: (unit.cost, unit.power_w, unit.machines[0].miner_id))
         chosen.remove(out)
         rest.append(out)
         overshoot_w -= out.power_w
@@ -240,11 +249,12 @@ def _fair_share(
         return _interleaved(by_client), []
     power_w = {client: sum(one.baseline_w for one in machines) for client, machines in by_client.items()}
     total_w = sum(power_w.values())
+    quotas = {client: min(1.0, target_w / total_w) * theirs_w for client, theirs_w in power_w.items()}
     taken: dict[str | None, list[Candidate]] = {}
     sum_w = 0.0
     for client, machines in by_client.items():
-        quota_w, count, had_w = min(1.0, target_w / total_w) * power_w[client], 0, 0.0
-        while count < len(machines) and had_w + machines[count].baseline_w <= quota_w:
+        count, had_w = 0, 0.0
+        while count < len(machines) and had_w + machines[count].baseline_w <= quotas[client]:
             had_w += machines[count].baseline_w
             count += 1
         taken[client] = machines[:count]
@@ -260,14 +270,26 @@ def _fair_share(
                 sum_w += taken[client][-1].baseline_w
                 by_client[client].remove(taken[client][-1])
                 by_client[client].insert(len(taken[client]) - 1, taken[client][-1])
-    units = {client: [Unit([one], one.hashrate_ths) for one in machines] for client, machines in taken.items()}
-    flat, spare = [unit for client in reversed(turn) for unit in units[client]], list[Unit]()
-    if sum_w >= target_w:
-        _drop(flat, spare, sum_w - target_w)
-    kept = {unit.machines[0].miner_id for unit in flat}
+    kept = _without_excess(taken, quotas, sum_w - target_w)
     chosen = {client: [one for one in machines if one.miner_id in kept] for client, machines in by_client.items()}
     rest = {client: [one for one in machines if one.miner_id not in kept] for client, machines in by_client.items()}
     return _interleaved(chosen), _interleaved(rest)
+
+
+def _without_excess(
+    taken: Mapping[str | None, Sequence[Candidate]], quotas: Mapping[str | None, float], overshoot_w: float
+) -> set[int]:
+    """Ids of what is taken, less those that can be dropped and leave their client within one machine of their quota."""
+    ahead_w = {client: sum(one.baseline_w for one in machines) - quotas[client] for client, machines in taken.items()}
+    largest_w = {client: max((one.baseline_w for one in machines), default=0) for client, machines in taken.items()}
+    kept = {one.miner_id for machines in taken.values() for one in machines}
+    last_first = ((client, one) for client, machines in taken.items() for one in reversed(machines))
+    for client, one in sorted(last_first, key=lambda pair: -ahead_w[pair[0]]):
+        if one.baseline_w <= overshoot_w and ahead_w[client] - one.baseline_w > -largest_w[client]:
+            kept.discard(one.miner_id)
+            overshoot_w -= one.baseline_w
+            ahead_w[client] -= one.baseline_w
+    return kept
 
 
 def _last_one(behind: Sequence[Candidate], missing_w: float) -> Candidate:
@@ -304,7 +326,7 @@ def _grouped(
 SINGLE: dict[str, tuple[Order, Cost]] = {
     "least_efficient": (least_efficient, forgone_hashrate),
     "lowest_margin": (lowest_margin, forgone_margin),
-    "tiers": (standard_first, forgone_hashrate),
+    "tiers": (standard_first, forgone_standing),
     "listed": (least_efficient, forgone_hashrate),
 }
 GROUPED: dict[str, tuple[Callable[[Candidate], int | None], str]] = {

@@ -32,6 +32,8 @@ RESOURCES = {
     "indicators": "api:indicators",
     "profit": "api:profit",
     "contracts": "api:contract-list",
+    "invoices": "api:invoice-list",
+    "payments": "api:payment-list",
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",

@@ -16,6 +16,8 @@ from crm.invoicing import DraftLine, draft_invoice, issue_invoice
 from crm.models import BillingDetails, BillingRun
 from crm.payments import record_payment
 from crm.states import LineKind
+from curtailment.models import MinerTier, PlanMiner
+from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -37,6 +39,7 @@ from hosting.models import (
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 from tests.crm.billing_cast import agree
+from tests.curtailment.settled import over_plan
 
 
 @pytest.fixture
@@ -81,7 +84,12 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
+    plan = over_plan(site, [miner_a], owner)
+    settle_plan(plan)
+    MinerTier.objects.create(client=client_a, tier="vip")
     return {
+        "/curtailment/sites/": site.pk,
+        "/curtailment/": plan.pk,
         "/miners/": miner_a.pk,
         "/crm/billing/runs/": run.pk,
         "/crm/billing/contracts/": contract.pk,
@@ -133,6 +141,8 @@ def path_values(things, client_a):
         for name in parameters(route):
             if name == "object_id":
                 found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
+            elif name == "target":
+                found[name] = PlanMiner.objects.order_by("pk").values_list("pk", flat=True).first()
             elif name == "pk":
                 found[name] = next(pk for start, pk in things.items() if route.startswith(start))
             else:
