@@ -16,9 +16,11 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records"}
+APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
+# A rule approves its own plan; a person could not.
+CHOSEN |= {"curtailment_plans.plan_type": "automatic", "curtailment_approvals.kind": "rule"}
 # One of two owners is given.
 LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)

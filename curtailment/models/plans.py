@@ -1,5 +1,6 @@
 """Plans to stop machines, the machines in them, and who approved what."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -24,12 +25,15 @@ from curtailment.states import (
 )
 from hosting.models import Miner, MinerCommand, Site
 
+# A row that never was live is of a plan that nobody approved: its client hears nothing of it. The wall says the same.
+ANNOUNCED = Q(live=True) | Q(prior_on__isnull=False) | Q(ended_at__isnull=False)
+
 
 class PlanRows(models.QuerySet["CurtailmentPlan"]):
     def for_user(self, user: User) -> Self:
         """Staff: plans of the sites that they reach. A client: plans with machines that were theirs. Nobody else any."""
         if user.role == Role.CLIENT:
-            mine = PlanMiner.objects.filter(client=user).values("plan")
+            mine = PlanMiner.objects.filter(ANNOUNCED, client=user).values("plan")
             return self.filter(pk__in=mine).exclude(status=PlanStatus.PENDING)
         if not user.is_staff:
             return self.none()
@@ -139,6 +143,11 @@ class CurtailmentPlan(models.Model):
                 violation_error_message="The machines come back before they stop: give a later end.",
             ),
             models.CheckConstraint(
+                condition=Q(recovery_time__lte=F("scheduled_time") + timedelta(days=7)),
+                name="curtailment_plans_a_week_at_most",
+                violation_error_message="A plan lasts a week at most: give an earlier end.",
+            ),
+            models.CheckConstraint(
                 condition=Q(target_power_reduction__isnull=True) | Q(target_power_reduction__gt=0),
                 name="curtailment_plans_target_positive",
             ),
@@ -152,7 +161,7 @@ class PlanMinerRows(models.QuerySet["PlanMiner"]):
     def for_user(self, user: User) -> Self:
         """Staff: machines of plans that they reach. A client: rows of machines that were theirs then."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user).exclude(plan__status=PlanStatus.PENDING)
+            return self.filter(ANNOUNCED, client=user)
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(plan__site__in=user.site_ids)
