@@ -35,6 +35,7 @@ HIDDEN_OF_PLANS = (
     "version",
     "content_hash",
     "idempotency_key",
+    "rule_id",
     "created_by",
 )
 CLIENT_MINER = (
