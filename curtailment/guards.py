@@ -20,6 +20,7 @@ CONTENT = (
     "scheduled_time",
     "content_hash",
     "version",
+    "edited_by",
     "planned_reduction",
     "preview",
 )
@@ -218,9 +219,9 @@ BEGIN
     IF NEW.approver_id IS NULL AND NEW.kind <> 'rule' THEN
         RAISE EXCEPTION 'an approval of plan % names who gave it', plan.id USING ERRCODE = 'check_violation';
     END IF;
-    IF NEW.approver_id = plan.created_by AND NEW.kind IN ('approval', 'extension') AND NOT
+    IF NEW.approver_id IN (plan.created_by, plan.edited_by) AND NEW.kind IN ('approval', 'extension') AND NOT
        (NEW.kind = 'extension' AND alone) THEN
-        RAISE EXCEPTION 'plan % is approved by somebody else than who made it', plan.id
+        RAISE EXCEPTION 'plan % is approved by somebody else than who made or edited it', plan.id
             USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.kind = 'alone' AND NOT alone THEN

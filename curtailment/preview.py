@@ -9,7 +9,6 @@ from analytics.hashprice import DAY_H, TH_PER_PH, W_PER_KW
 from curtailment.models import SitePolicy
 from curtailment.selection import Candidate, Selection
 
-RAMP_MINUTES = 10  # from the order to wake until a machine hashes as before; most makes take five to ten
 LISTED_REASONS = 500  # machines left out that are named; all of them are counted
 MW = Decimal(1_000_000)
 CENT = Decimal("0.01")
@@ -35,7 +34,8 @@ def preview(
     ths = _decimal(selection.hashrate_ths)
     saved = None if price_per_kwh is None else kw * price_per_kwh
     forgone = None if hashprice is None else hashprice * ths / TH_PER_PH / DAY_H
-    restart = None if forgone is None else forgone * RAMP_MINUTES / 60
+    ramp = _decimal(sum(one.hashrate_ths * one.warm_up_min for one in selection.chosen) / 60)
+    restart = None if hashprice is None else hashprice * ramp / TH_PER_PH / DAY_H
     return {
         "machines": len(selection.chosen),
         "reserve": len(selection.reserve),
@@ -65,12 +65,12 @@ def pays_after(saved: Decimal | None, forgone: Decimal | None, restart: Decimal 
 
 
 def up_minutes(selection: Selection, policy: SitePolicy) -> int:
-    """How long waking takes in the site's waves, the last machine's ramp included."""
+    """How long waking takes in the site's waves, the last machine's warming up included."""
     machines = len(selection.chosen)
     wave = policy.wake_wave or min(100, max(10, -(-2 * machines // 100)))
     waves_s = max(0, -(-machines // wave) - 1) * policy.wake_every_s
     limit_s = float(selection.power_w / 1e6 / float(policy.up_mw_per_min) * 60) if policy.up_mw_per_min else 0.0
-    return round(max(waves_s, limit_s) / 60) + RAMP_MINUTES
+    return round(max(waves_s, limit_s) / 60) + round(max((one.warm_up_min for one in selection.chosen), default=0))
 
 
 def _worth(saved: Decimal | None, forgone: Decimal | None, restart: Decimal | None, minutes: int) -> Decimal | None:

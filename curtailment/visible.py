@@ -37,6 +37,7 @@ HIDDEN_OF_PLANS = (
     "idempotency_key",
     "rule_id",
     "created_by",
+    "edited_by",
 )
 CLIENT_MINER = (
     "id",

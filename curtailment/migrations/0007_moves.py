@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import django.db.models.deletion
+from django.conf import settings
 from django.db import migrations, models
 from django.db.models import F, Q
 
@@ -13,6 +15,20 @@ class Migration(migrations.Migration):
     dependencies = [("curtailment", "0006_row_security")]
 
     operations = [
+        migrations.AddField(
+            model_name="curtailmentplan",
+            name="edited_by",
+            field=models.ForeignKey(
+                blank=True,
+                db_column="edited_by",
+                db_index=False,
+                help_text="Who changed it last; neither they nor who made it approve it.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
         migrations.AddConstraint(
             model_name="curtailmentplan",
             constraint=models.CheckConstraint(

@@ -125,6 +125,16 @@ class CurtailmentPlan(models.Model):
         db_index=False,
         help_text="Empty: a rule, or the command line.",
     )
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        db_column="edited_by",
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who changed it last; neither they nor who made it approve it.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
 

@@ -1,19 +1,21 @@
 """Plans as rows, for tests of what may be done to them; planning itself has tests of its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 
+from django.db import connection
 from django.utils import timezone
 
+from curtailment.content import content_hash
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner
-
-HASH = "a1" * 32
 
 
 def a_plan(site, miners, *, by=None, starts_in_min=30, minutes=60, baseline_w="3250.00", **fields) -> CurtailmentPlan:
     """A pending plan that stops these machines, in their order."""
     begins = timezone.now() + timedelta(minutes=starts_in_min)
-    fields = {"reason": "The grid asks", "content_hash": HASH} | fields
+    fields = {"reason": "The grid asks", "content_hash": "to be written"} | fields
     plan = CurtailmentPlan.objects.create(
         site=site,
         created_by=by,
@@ -35,6 +37,8 @@ def a_plan(site, miners, *, by=None, starts_in_min=30, minutes=60, baseline_w="3
         )
         for order, miner in enumerate(miners, 1)
     )
+    CurtailmentPlan.objects.filter(pk=plan.pk).update(content_hash=content_hash(plan))
+    plan.refresh_from_db()
     return plan
 
 
@@ -76,3 +80,19 @@ def lead_to(plan, approver, status: str, recovery: str) -> CurtailmentPlan:
             CurtailmentPlan.objects.filter(pk=plan.pk).update(**move)
     plan.refresh_from_db()
     return plan
+
+
+GUARDED = ("curtailment_plans", "curtailment_plan_miners", "curtailment_approvals")
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Rows may be written in any state meanwhile, for tests of what is made of them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in GUARDED:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in GUARDED:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

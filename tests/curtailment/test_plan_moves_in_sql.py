@@ -12,7 +12,7 @@ from curtailment import guards
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePolicy
 from curtailment.states import PLAN_MOVES, RECOVERY_MOVES, TARGET_MOVES, PlanStatus, RecoveryState, TargetState
 from hosting.models import Miner
-from tests.curtailment.raw_plans import HASH, PATHS, a_plan, approve_raw, lead_to
+from tests.curtailment.raw_plans import PATHS, a_plan, approve_raw, lead_to
 
 pytestmark = pytest.mark.django_db
 
@@ -201,7 +201,12 @@ def test_whether_a_machine_ran_before_is_written_once(plan, admin):
 
 
 def approval(plan, approver, **values):
-    fields = {"kind": "approval", "version": plan.version, "content_hash": HASH, "approver": approver} | values
+    fields = {
+        "kind": "approval",
+        "version": plan.version,
+        "content_hash": plan.content_hash,
+        "approver": approver,
+    } | values
     with transaction.atomic():
         return PlanApproval.objects.create(plan=plan, **fields)
 
