@@ -8,9 +8,12 @@ from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
-from curtailment import facts, lifecycle, overrides
+from curtailment import facts
+from curtailment.lifecycle import approve_by_rule, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, CurtailmentRule, RuleKind, SitePolicy
+from curtailment.overrides import restore_now
 from curtailment.planning import Ask, WrongPlan, create_plan, draft_plan
+from curtailment.refusals import REFUSED, IllegalMove
 from curtailment.sources import watch_silence
 from curtailment.states import PlanStatus, PlanType, Priority, RecoveryState, Strategy
 from curtailment.triggers.dwell import ended, step
@@ -26,6 +29,9 @@ KINDS_FIRST = (RuleKind.SIGNAL, RuleKind.POWER_CAP, RuleKind.TEMPERATURE, RuleKi
 PRIORITIES_FIRST = (Priority.EMERGENCY, Priority.HIGH, Priority.NORMAL)
 LEAST_MORE = Decimal("0.01")  # share of what is wanted below which nothing is added
 SHORTEST = timedelta(minutes=5)
+LEASE = timedelta(minutes=30)
+RENEW_BEFORE = timedelta(minutes=10)
+A_MINUTE = timedelta(minutes=1)
 NOT_BEGUN = "it would stop machines, but: "
 
 
@@ -77,7 +83,7 @@ def evaluate(rule_id: int, *, now: datetime) -> Evaluated | None:
     """Evaluate one armed rule and act; None when it is not armed, or somebody else evaluates it at this moment."""
     rule = (
         CurtailmentRule.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("site", "source")
+        .select_related("site", "source", "armed_by")
         .filter(pk=rule_id, armed=True)
         .first()
     )
@@ -91,7 +97,7 @@ def evaluate(rule_id: int, *, now: datetime) -> Evaluated | None:
     if decision.act in {Act.START, Act.EXTEND}:
         try:
             touched = _stop_machines(rule, decision, plans, now, memory)
-        except (WrongPlan, lifecycle.CannotApprove, IntegrityError) as refused:
+        except (WrongPlan, IntegrityError, *REFUSED) as refused:
             decision = Decision(Act.HOLD, f"{decision.why}; {NOT_BEGUN}{_first_line(refused)}")
             if not plans:
                 memory = facts.memory_of(rule) if rule.active_since is None else ended(memory, now, rests=False)
@@ -113,9 +119,16 @@ def open_plans(rule: CurtailmentRule) -> list[CurtailmentPlan]:
 
 
 def bring_back(plans: Sequence[CurtailmentPlan], why: str) -> tuple[int, ...]:
-    """Ask for the machines of these plans; the next pass wakes them, whoever runs it."""
+    """Ask for the machines of these plans; the next pass wakes them, whoever runs it. One that did not begin is cancelled."""
     for plan in plans:
-        overrides.restore_now(plan, reason=why, by=None)
+        try:
+            with transaction.atomic():
+                if plan.status == PlanStatus.APPROVED:
+                    cancel_plan(plan, reason=why[:500], by=None)
+                else:
+                    restore_now(plan, reason=why[:500], by=None)
+        except IllegalMove:  # a pass was faster: the next evaluation finds it as it is now
+            log.info("plan %s moved meanwhile", plan.pk)
     return tuple(plan.pk for plan in plans)
 
 
@@ -137,19 +150,23 @@ def _stop_machines(
 ) -> tuple[int, ...]:
     """A plan for what is wanted and not held yet, approved by the arming; longer times for plans that end too soon."""
     policy = SitePolicy.of(rule.site)
-    began = memory.active_since or now
-    until = began + timedelta(minutes=min(rule.max_minutes, policy.max_minutes))
+    latest = (memory.active_since or now) + timedelta(minutes=min(rule.max_minutes, policy.max_minutes))
     if decision.until is not None:
-        until = min(until, decision.until)
+        latest = min(latest, decision.until)
+    # Nobody knows when a price falls: machines are held for a while at a time, and come back by themselves if nobody asks.
+    until = latest if decision.until else min(latest, now + max(LEASE, timedelta(minutes=rule.min_on_minutes)))
     made = []
-    for plan in plans:
-        if until - plan.recovery_time > timedelta(minutes=1) and decision.until is not None:
-            overrides.extend_by_rule(plan, until=until, rule=rule)
     wanted = _wanted(rule, decision, plans, now)
     if wanted != ZERO_MW and until - now >= SHORTEST:
-        plan = _planned(rule, wanted, until, decision.why, now)
-        lifecycle.approve_by_rule(plan, rule_id=rule.pk)
+        with transaction.atomic():
+            plan = _planned(rule, wanted, until, decision.why, now)
+            approve_by_rule(plan, rule_id=rule.pk)
         made.append(plan.pk)
+    for plan in plans:
+        due = plan.recovery_time - now < RENEW_BEFORE or decision.until is not None
+        if due and until - plan.recovery_time > A_MINUTE and rule.armed_by is not None:
+            with transaction.atomic():
+                extend_plan(plan, until=until, reason=f"{rule.name}: {decision.why}"[:500], by=rule.armed_by)
     return tuple(made)
 
 

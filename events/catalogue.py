@@ -94,6 +94,11 @@ MINER_EXAMPLE = {
 }
 COMMANDED: dict[str, Schema] = {name: MINER[name] for name in ("miner_id", "serial_number", "site_id")}
 COMMANDED_EXAMPLE = {name: MINER_EXAMPLE[name] for name in COMMANDED}
+PLAN: dict[str, Schema] = {
+    "plan_id": {"type": "integer", "description": "the curtailment plan"},
+    "site_id": {"type": "integer", "description": "where its machines stand"},
+}
+PLAN_EXAMPLE = {"plan_id": 7, "site_id": 1}
 TICKET: dict[str, Schema] = {
     "ticket_id": {"type": "integer", "description": "the ticket"},
     "miner_id": {"type": "integer", "description": "the machine"},
@@ -170,6 +175,19 @@ SITE: dict[str, Schema] = {
 }
 SITE_EXAMPLE = {"site_id": 1, "name": "North", "at": "2026-11-23T04:21:00+00:00"}
 
+SIGNAL_SOURCE: dict[str, Schema] = {
+    "source_id": {"type": "string", "format": "uuid", "description": "the source of signals"},
+    "name": {"type": "string", "description": "what the farm calls it"},
+    "site_id": {"type": "integer", "description": "the site that follows it"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was noticed"},
+}
+SIGNAL_SOURCE_EXAMPLE = {
+    "source_id": "0b7a4b9e-6a58-4d3c-9d0a-3a6c1f0e8b11",
+    "name": "ERCOT programme",
+    "site_id": 1,
+    "at": "2026-11-23T17:04:00+00:00",
+}
+
 CATALOGUE: dict[str, EventType] = {
     event.name: event
     for event in (
@@ -222,6 +240,69 @@ CATALOGUE: dict[str, EventType] = {
             "another machine answers at a machine's address; it is not commanded until that is put right",
             COMMANDED | {"found": {"type": "string", "description": "what the machine there says it is"}},
             COMMANDED_EXAMPLE | {"found": "serial number SMTTYRHBDJAAI0999, MAC 02:00:00:00:00:01"},
+        ),
+        EventType(
+            "curtailment.plan_started",
+            "an approved plan begins to stop machines",
+            PLAN
+            | {
+                "machines": {"type": "integer", "description": "how many it is to stop"},
+                "until": {"type": "string", "format": "date-time", "description": "when they come back"},
+                "reason": {"type": "string", "description": "why, for people"},
+            },
+            PLAN_EXAMPLE | {"machines": 600, "until": "2026-11-23T18:00:00+00:00", "reason": "the grid asked for it"},
+        ),
+        EventType(
+            "curtailment.plan_executed",
+            "every machine of a plan was measured to be off, or given up for now",
+            PLAN
+            | {
+                "off": {"type": "integer", "description": "machines that were measured to be off"},
+                "unreachable": {"type": "integer", "description": "machines that did not stop; they are tried again"},
+                "power_reduced_mw": {"type": ["number", "null"], "description": "measured; null without any meter"},
+                "power_estimated_mw": {"type": "number", "description": "of machines that are off and have no meter"},
+                "shortfall_mw": {"type": "number", "description": "what is missing of the target"},
+            },
+            PLAN_EXAMPLE
+            | {
+                "off": 570,
+                "unreachable": 30,
+                "power_reduced_mw": 1.72,
+                "power_estimated_mw": 0.0,
+                "shortfall_mw": 0.03,
+            },
+        ),
+        EventType(
+            "curtailment.plan_recovering",
+            "a plan is over and its machines are brought back",
+            PLAN
+            | {
+                "machines": {"type": "integer", "description": "how many were ordered to stop"},
+                "requested": {"type": "boolean", "description": "whether somebody asked for it before the end"},
+            },
+            PLAN_EXAMPLE | {"machines": 600, "requested": False},
+        ),
+        EventType(
+            "curtailment.plan_recovered",
+            "every machine of a plan hashes again as measured, or was released",
+            PLAN | {"done": {"type": "integer", "description": "machines that were measured to hash again"}},
+            PLAN_EXAMPLE | {"done": 570},
+        ),
+        EventType(
+            "curtailment.recovery_late",
+            "machines of a plan are not back ten minutes after they should be; they are tried for ever",
+            PLAN | {"open": {"type": "integer", "description": "machines that are not back"}},
+            PLAN_EXAMPLE | {"open": 30},
+        ),
+        EventType(
+            "curtailment.miner_drifted",
+            "a machine that was off hashes again by itself; it is stopped again",
+            PLAN
+            | {
+                "miner_id": {"type": "integer", "description": "the machine"},
+                "drifts": {"type": "integer", "description": "how often in this plan"},
+            },
+            PLAN_EXAMPLE | {"miner_id": 17, "drifts": 1},
         ),
         EventType(
             "market.stale",
@@ -337,6 +418,51 @@ CATALOGUE: dict[str, EventType] = {
         ),
         EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
+        ),
+        EventType(
+            "curtailment.rule_acted",
+            "an armed rule stops machines, or brings back those that it stopped",
+            {
+                "rule_id": {"type": "integer", "description": "the rule"},
+                "site_id": {"type": "integer", "description": "its site"},
+                "kind": {
+                    "type": "string",
+                    "description": "`schedule`, `price`, `power_cap`, `temperature` or `signal`",
+                },
+                "act": {"type": "string", "description": "`start` or `stop`"},
+                "why": {"type": "string", "description": "what it saw, for people"},
+                "plan_ids": {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "description": "plans that it made or ended",
+                },
+                "at": {"type": "string", "format": "date-time", "description": "when it was evaluated"},
+            },
+            {
+                "rule_id": 4,
+                "site_id": 1,
+                "kind": "price",
+                "act": "start",
+                "why": "182.40 $/MWh is above break-even 69.44 $/MWh",
+                "plan_ids": [31],
+                "at": "2026-11-23T17:05:00+00:00",
+            },
+        ),
+        EventType(
+            "curtailment.source_silent",
+            "a source of signals that promised a heartbeat is silent for too long; its fail-safe holds",
+            SIGNAL_SOURCE
+            | {
+                "silent_s": {"type": "integer", "description": "seconds since it was heard"},
+                "fail_safe": {"type": "string", "description": "what holds meanwhile: `hold`, `restore` or `curtail`"},
+            },
+            SIGNAL_SOURCE_EXAMPLE | {"silent_s": 301, "fail_safe": "hold"},
+        ),
+        EventType(
+            "curtailment.source_heard",
+            "a source that was silent is heard again",
+            SIGNAL_SOURCE,
+            SIGNAL_SOURCE_EXAMPLE,
         ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
         EventType(

@@ -51,6 +51,14 @@ JOBS: dict[str, dict[str, Any]] = {
         "catch_up": CatchUp.none(),
         "every_tick": "claims decide who is at which machine: passes may overlap, and a missed one is made up by the next",
     },
+    # Curtailment plans begin, are kept up and are taken back. `run_curtailment --loop` is faster; both may run.
+    "curtailment": {
+        "task": "curtailment.tasks.run_curtailment",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 4},
+        "catch_up": CatchUp.none(),
+        "every_tick": "a pass goes by rows and the clock under a lock: a missed one is made up by the next",
+    },
     # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
     "outbox": {
         "task": "events.tasks.dispatch_outbox",

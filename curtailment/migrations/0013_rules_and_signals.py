@@ -13,6 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('curtailment', '0007_moves'),
+        ('curtailment', '0010_measured_apart'),
         ('hosting', '0022_excused_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -91,13 +91,21 @@ class CurtailmentPlan(models.Model):
         blank=True,
         help_text="Sum of baseline less measured power of the machines that are off; NULL before anything was measured.",
     )
+    power_estimated = models.DecimalField(
+        "without a meter (MW)",
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Baselines of the machines that hash nothing and report no power: not in what was measured.",
+    )
     shortfall = models.DecimalField(
         "shortfall (MW)",
         max_digits=12,
         decimal_places=6,
         null=True,
         blank=True,
-        help_text="Target less measured, not below 0.",
+        help_text="Target less measured and estimated, not below 0.",
     )
     preview = models.JSONField(
         default=dict,

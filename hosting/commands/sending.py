@@ -1,7 +1,7 @@
 """A wave of commands on its way: who is barred, who is there at all, the log, the packet, the answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -26,8 +26,10 @@ SEND_AGAIN_AFTER = timedelta(seconds=3)
 FIRST_LOOK_AFTER = timedelta(seconds=1)
 
 
-def send_wave(me: str, commands: Sequence[MinerCommand], worked: Worked) -> None:
-    """Send the claimed commands, and write down what the machines answer."""
+def send_wave(
+    me: str, commands: Sequence[MinerCommand], worked: Worked, stopped: Callable[[], bool] = lambda: False
+) -> None:
+    """Send the claimed commands, and write down what the machines answer; nothing more is sent once `stopped` says so."""
     commands = _still_allowed(me, commands, worked)
     told = machines_of([command.miner_id for command in commands])
     seen = asyncio.run(look_and_identify([known.machine for known in told.values()]))
@@ -35,7 +37,7 @@ def send_wave(me: str, commands: Sequence[MinerCommand], worked: Worked) -> None
     sent = mark_sent(me, commands, {command.pk: seen[command.miner_id][0] for command in commands})
     worked.add(CommandStatus.SENT, len(sent))
     for (order, watts), group in _by_order(sent).items():
-        results = asyncio.run(_send(order, watts, [told[command.miner_id].machine for command in group]))
+        results = asyncio.run(_send(order, watts, [told[command.miner_id].machine for command in group], stopped))
         now = database_now()
         settle(
             me,
@@ -118,8 +120,10 @@ def _by_order(commands: Sequence[MinerCommand]) -> dict[tuple[Order, int | None]
     return groups
 
 
-async def _send(order: Order, watts: int | None, machines: Sequence[Machine]) -> dict[int, Result]:
-    sending = send_many(machines, order, watts=watts, concurrency=AT_ONCE, deadline_s=SEND_S)
+async def _send(
+    order: Order, watts: int | None, machines: Sequence[Machine], stopped: Callable[[], bool]
+) -> dict[int, Result]:
+    sending = send_many(machines, order, watts=watts, concurrency=AT_ONCE, deadline_s=SEND_S, stopped=stopped)
     return {result.key: result async for result in sending}
 
 
