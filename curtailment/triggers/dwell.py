@@ -52,20 +52,17 @@ def _while_on(memory: Memory, wish: Wish, limits: Limits, now: datetime) -> tupl
     if now - since >= limits.longest:
         why = f"off for {_minutes(limits.longest)}, the longest time"
         return ended(memory, now, rests=True), Decision(Act.STOP, why)
-    if wish.want == Want.UNKNOWN:
+    if wish.want == Want.CURTAIL:
+        return memory, Decision(Act.EXTEND, wish.why, wish.until, wish.mw)
+    if wish.want != Want.RELEASE:
         return memory, Decision(Act.HOLD, f"stays off: {wish.why}")
     enough = wish.at_once or memory.below >= limits.windows_below
-    if wish.want == Want.RELEASE and enough:
-        if now - since < limits.min_on:
-            left = limits.min_on - (now - since)
-            return memory, Decision(Act.HOLD, f"{wish.why}; off for at least another {_minutes(left)}")
-        return ended(memory, now, rests=False), Decision(Act.STOP, wish.why)
-    if wish.want == Want.RELEASE:
-        why = f"{wish.why}; {memory.below} of {limits.windows_below} windows below"
-        return memory, Decision(Act.HOLD, why)
-    if wish.want == Want.KEEP:
-        return memory, Decision(Act.HOLD, f"stays off: {wish.why}")
-    return memory, Decision(Act.EXTEND, wish.why, wish.until, wish.mw)
+    left = limits.min_on - (now - since)
+    if not enough:
+        return memory, Decision(Act.HOLD, f"{wish.why}; {memory.below} of {limits.windows_below} windows below")
+    if left > timedelta(0):
+        return memory, Decision(Act.HOLD, f"{wish.why}; off for at least another {_minutes(left)}")
+    return ended(memory, now, rests=False), Decision(Act.STOP, wish.why)
 
 
 def _while_off(memory: Memory, wish: Wish, limits: Limits, now: datetime) -> tuple[Memory, Decision]:

@@ -1,7 +1,8 @@
 """What each kind of rule wants, and that the dwell between wish and act never flaps."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -80,7 +81,9 @@ def test_the_longest_time_ends_it_and_a_rest_follows():
 
 @given(
     wishes=st.lists(
-        st.sampled_from([HIGH, LOW, NEAR, NONE, Wish(Want.CURTAIL, "!", at_once=True), Wish(Want.RELEASE, "!", at_once=True)]),
+        st.sampled_from(
+            [HIGH, LOW, NEAR, NONE, Wish(Want.CURTAIL, "!", at_once=True), Wish(Want.RELEASE, "!", at_once=True)]
+        ),
         max_size=120,
     ),
     gaps=st.lists(st.integers(1, 30), min_size=120, max_size=120),
@@ -100,7 +103,7 @@ def test_it_never_flaps_faster_than_its_least_times(wishes, gaps, min_on, min_of
             assert now - before.active_since < rules.longest or decision.act == Act.STOP
         assert memory.active == (bool(done) and done[-1][1] == Act.START)
         now += gap * MINUTE
-    for (earlier, act), (later, other) in zip(done, done[1:], strict=False):
+    for (earlier, act), (later, other) in pairwise(done):
         assert act != other
         assert later - earlier >= (rules.min_on if act == Act.START else rules.min_off)
 
@@ -181,7 +184,9 @@ def test_a_stretch_past_midnight_belongs_to_the_day_on_which_it_begins():
 
 def test_a_time_that_the_clock_skips_moves_forward():
     # 2027-03-14: from 02:00 to 03:00 there is nothing.
-    begins, ends = stretch({"from": "02:30", "to": "04:00", "first": "2027-03-14"}, datetime(2027, 3, 13, 20, tzinfo=UTC))
+    begins, ends = stretch(
+        {"from": "02:30", "to": "04:00", "first": "2027-03-14"}, datetime(2027, 3, 13, 20, tzinfo=UTC)
+    )
     assert (begins, ends) == (datetime(2027, 3, 14, 7, tzinfo=UTC), datetime(2027, 3, 14, 8, tzinfo=UTC))
 
 
@@ -200,7 +205,7 @@ def test_the_hour_that_comes_twice_counts_once():
     assert schedule.occurrence_at(schedule.parse({"from": "01:00", "to": "01:30"}), NEW_YORK, at) is None
 
 
-@given(day=st.dates(min_value=datetime(2026, 1, 1).date(), max_value=datetime(2027, 12, 31).date()), at=st.times())
+@given(day=st.dates(min_value=date(2026, 1, 1), max_value=date(2027, 12, 31)), at=st.times())
 def test_every_time_of_the_clock_has_one_moment_that_shows_it_or_the_end_of_its_gap(day, at):
     for zone in (NEW_YORK, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")):
         asked = at.replace(second=0, microsecond=0)
