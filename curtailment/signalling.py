@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from curtailment.models import Signal, SignalSource
+from curtailment.poke import poke_rules
 from curtailment.sources import heard
 from curtailment.triggers.signals import Kind
 
@@ -90,7 +91,6 @@ def take(message: Message, *, source: SignalSource, digest: str, door: str, now:
     if starts_at > now + AHEAD:
         raise BadSignal("starts_at", "It starts in more than 30 days: send it later.")
     with transaction.atomic():
-        heard(source, now)
         _, fresh = Signal.objects.get_or_create(
             source=source,
             external_id=message.external_id,
@@ -111,6 +111,9 @@ def take(message: Message, *, source: SignalSource, digest: str, door: str, now:
         signal = Signal.objects.get(source=source, external_id=message.external_id)
         if not fresh and signal.digest != digest:
             raise IdReused(f"The id {message.external_id} stands for another message: use a new one.")
+        if fresh:  # whoever repeats what was said before proves nothing
+            heard(source, now)
+            poke_rules()
     return Taken(signal, repeated=not fresh)
 
 
