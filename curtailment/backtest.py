@@ -13,7 +13,6 @@ from analytics.hashprice import break_even_usd_per_mwh
 from analytics.models import MarketSnapshot
 from curtailment import facts
 from curtailment.models import CurtailmentRule, RuleKind, SitePolicy
-from curtailment.preview import RAMP_MINUTES
 from curtailment.triggers import price, schedule
 from curtailment.triggers.dwell import window_of
 from curtailment.triggers.replay import WINDOW, Moment, Stretch, reckon, replay
@@ -23,6 +22,7 @@ from hosting.models import ElectricityPrice, Site
 LONGEST = timedelta(days=400)
 TESTED = (RuleKind.PRICE, RuleKind.SCHEDULE)
 CENT = Decimal("0.01")
+RESTART_MINUTES = 10  # from the order to wake until a machine hashes as before; most makes take five to ten
 MW_W = Decimal(1_000_000)
 
 
@@ -104,7 +104,7 @@ def backtest(
     moments = moments_of(rule.site, start, end, efficiency)
     limits = facts.limits_of(rule, SitePolicy.of(rule.site).max_minutes)
     stretches = replay(moments, _Wisher(rule), limits)
-    money = reckon(moments, stretches, restart_h=Decimal(RAMP_MINUTES) / 60)
+    money = reckon(moments, stretches, restart_h=Decimal(RESTART_MINUTES) / 60)
     known = sum(1 for one in moments if one.price is not None and one.break_even is not None)
     return BackTest(
         rule_id=rule.pk,

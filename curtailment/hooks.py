@@ -38,9 +38,10 @@ def signal_hook(request: HttpRequest, source_id: UUID) -> JsonResponse:
             401, "signature", "The signature, its time or the source is wrong: sign as Standard Webhooks says."
         )
     allowance = Allowance("signals", source.pk)
-    if not allowance.take():
-        return _wait(allowance.left_s)
-    name = request.headers["webhook-id"]
+    return _taken(request.headers["webhook-id"], body, source) if allowance.take() else _wait(allowance.left_s)
+
+
+def _taken(name: str, body: bytes, source: SignalSource) -> JsonResponse:
     if len(name) > LONGEST_ID or not name.isprintable():
         return _refused(400, "invalid", f"webhook-id has at most {LONGEST_ID} printable characters.")
     try:

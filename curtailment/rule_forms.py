@@ -81,7 +81,7 @@ def settings_fields(kind: str) -> dict[str, forms.Field]:
     return fields[kind]
 
 
-class RuleForm(forms.ModelForm[CurtailmentRule]):
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A rule of one kind at one site; what the form cannot tell is told by the rule's own `clean`."""
 
     class Meta:
@@ -159,7 +159,7 @@ class TryForm(forms.Form):
         return cls(initial={"since": today - timedelta(days=30), "until": today - timedelta(days=1)})
 
 
-class SourceForm(forms.ModelForm[SignalSource]):
+class SourceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = SignalSource
         fields = ("site", "name", "silent_after_s", "fail_safe")
