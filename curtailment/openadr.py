@@ -145,7 +145,7 @@ async def run_ven(vtn: Vtn, source_id: Any, *, stopped: Callable[[], bool], told
                 told(f"registered with {vtn.url}")
                 wait_s = FIRST_WAIT_S
                 await _until_lost(client, stopped)
-        except Exception as failed:  # the library lets what it did not expect pass
+        except Exception as failed:  # noqa: BLE001  the library lets what it did not expect pass
             log.warning("OpenADR: %s: %s", type(failed).__name__, failed)
         await _closed(client)
         if not stopped():
@@ -193,7 +193,7 @@ def _client(vtn: Vtn, source_id: Any) -> Any:
 
 
 async def _until_lost(client: Any, stopped: Callable[[], bool]) -> None:
-    while not stopped() and client.lost < LOST_AFTER:
+    while not stopped() and client.lost < LOST_AFTER:  # noqa: ASYNC110  a signal handler asks
         await asyncio.sleep(0.2)
 
 
@@ -206,5 +206,5 @@ async def _closed(client: Any) -> None:
 
 async def _nap(seconds: float, stopped: Callable[[], bool]) -> None:
     until = asyncio.get_running_loop().time() + seconds
-    while not stopped() and asyncio.get_running_loop().time() < until:
+    while not stopped() and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  as above
         await asyncio.sleep(0.1)

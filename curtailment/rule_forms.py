@@ -111,13 +111,15 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
         self.instance.settings = {name: value for name, value in given.items() if value not in (None, "", [])}
         return found
 
-    def _post_clean(self) -> None:
+    def _update_errors(self, errors: ValidationError) -> None:
         """What the rule says of its settings belongs to their fields."""
-        super()._post_clean()  # type: ignore[misc]  # Django's hook
-        told = self._errors and self._errors.pop("settings", None)
-        for text in told or ():
-            name, _, message = str(text).partition(": ")
-            self.add_error(SETTING + name if SETTING + name in self.fields else None, message or text)
+        told = getattr(errors, "error_dict", {}).pop("settings", [])
+        if errors.error_dict if hasattr(errors, "error_dict") else errors.messages:
+            super()._update_errors(errors)  # type: ignore[misc]  # Django's hook
+        for text in (message for one in told for message in one.messages):
+            name, _, message = text.partition(": ")
+            field = SETTING + name if SETTING + name in self.fields else None
+            self.add_error(field, message or text)
 
     def _get_validation_exclusions(self) -> set[str]:
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # Django's hook

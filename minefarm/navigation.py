@@ -97,6 +97,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Machines", "dns", None, "hosting:miners"),
         ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
         ("Profit", "payments", "analytics.view_profit", "analytics:profit"),
+        ("Curtailment rules", "rule", None, "rules:rules"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

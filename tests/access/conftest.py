@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
+from curtailment.models import CurtailmentRule, SignalSource
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -68,7 +69,12 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     )
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
+    source = SignalSource.objects.create(site=site, name="utility")
+    by_price = CurtailmentRule.objects.create(site=site, name="dear power", kind="price", content_hash="x")
     return {
+        "/curtailment/rules/sources/": source.pk,
+        "/curtailment/rules/": by_price.pk,
+        "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
@@ -97,6 +103,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
 TEXTS = {
     "secret": "no-such-invitation",
     "key": "no-such-key",
+    "source_id": "00000000-0000-0000-0000-000000000000",
     "uidb36": "0",
     "content_type_id": "1",
     "app_label": "hosting",

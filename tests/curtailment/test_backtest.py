@@ -4,8 +4,10 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from analytics.models import MarketSnapshot
 from curtailment import arming
@@ -13,7 +15,6 @@ from curtailment.backtest import CannotTest, backtest, chart
 from curtailment.models import CurtailmentRule
 from curtailment.triggers.replay import WINDOW, Moment, Stretch, reckon
 from hosting.models import ElectricityPrice
-from tests.farm import database_url, run_manage
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -128,7 +129,6 @@ def test_perfect_foresight_is_never_beaten():
             assert money.saved == money.avoided - money.forgone
 
 
-@pytest.mark.django_db(transaction=True)
 def test_the_command_tells_it_and_counts_as_shown(rule, month):
     arguments = [
         "--from",
@@ -140,11 +140,12 @@ def test_the_command_tells_it_and_counts_as_shown(rule, month):
         "--efficiency",
         "30",
     ]
-    done = run_manage("backtest_curtailment", str(rule.pk), *arguments, "--json", DATABASE_URL=database_url())
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    told = StringIO()
+    call_command("backtest_curtailment", str(rule.pk), *arguments, "--json", stdout=told)
+    document = json.loads(told.getvalue())
     assert (document["events"], len(document["list"])) == (7, 7)
     rule.refresh_from_db()
     assert rule.tried_hash == rule.content_hash
-    wrong = run_manage("backtest_curtailment", "no such rule", *arguments, "--json", DATABASE_URL=database_url())
-    assert (wrong.returncode, "no rule" in json.loads(wrong.stdout)["error"]) == (1, True)
+    for wrong in (["no such rule", *arguments], [str(rule.pk), *arguments[:4], "--mw", "-2"]):
+        with pytest.raises(CommandError, match=r"no rule|above 0"):
+            call_command("backtest_curtailment", *wrong, stdout=told)
