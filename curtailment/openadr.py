@@ -102,7 +102,6 @@ def _span(interval: Mapping[str, Any]) -> tuple[datetime, datetime, Decimal]:
 
 def answer(event: Mapping[str, Any], source_id: Any) -> str:
     """Take the event as a signal; opt in where an armed rule follows it, and out where nothing would come of it."""
-    close_old_connections()
     source = SignalSource.objects.select_related("site").filter(pk=source_id, disabled_at=None).first()
     if source is None:
         return OPT_OUT
@@ -126,7 +125,6 @@ def answer(event: Mapping[str, Any], source_id: Any) -> str:
 
 def note_life(source_id: Any) -> None:
     """The VTN answered."""
-    close_old_connections()
     source = SignalSource.objects.filter(pk=source_id, disabled_at=None).first()
     if source is not None:
         with transaction.atomic():
@@ -170,16 +168,16 @@ def _client(vtn: Vtn, source_id: Any) -> Any:
             else:
                 self.lost = 0
                 try:
-                    await sync_to_async(note_life)(source_id)
+                    await _in_farm(note_life, source_id)
                 except DatabaseAway:
                     log.exception("OpenADR: the database does not answer")
             return kind, payload
 
         async def on_event(self, event: Mapping[str, Any]) -> str:
-            return await sync_to_async(answer)(event, source_id)
+            return str(await _in_farm(answer, event, source_id))
 
         async def on_update_event(self, event: Mapping[str, Any]) -> str:
-            return await sync_to_async(answer)(event, source_id)
+            return str(await _in_farm(answer, event, source_id))
 
     return Ven(
         ven_name=vtn.ven_name,
@@ -190,6 +188,16 @@ def _client(vtn: Vtn, source_id: Any) -> Any:
         vtn_fingerprint=vtn.fingerprint,
         show_fingerprint=False,
     )
+
+
+async def _in_farm(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run with the database, by a connection that is not broken."""
+
+    def connected() -> Any:
+        close_old_connections()
+        return work(*arguments)
+
+    return await sync_to_async(connected)()
 
 
 async def _until_lost(client: Any, stopped: Callable[[], bool]) -> None:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from curtailment import arming, openadr
 from curtailment.models import CurtailmentRule, Signal, SitePolicy
@@ -147,6 +149,7 @@ def test_events_of_a_real_vtn_become_signals_and_it_survives_the_loss_of_the_vtn
             await asyncio.wait_for(ven, 20)
             with contextlib.suppress(Exception):
                 await server.stop()
+            await sync_to_async(connections.close_all)()
 
     asyncio.run(story())
     assert [opt for _, opt in opted] == ["optIn", "optIn"]
