@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("hosting.urls")),
     path("", include("analytics.urls")),
     path("curtailment/", include("curtailment.rule_urls")),
+    path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),
     # One address per account, which staff set: allauth's page for more of them is not offered.
