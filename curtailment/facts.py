@@ -143,7 +143,8 @@ def machines_of(rule: CurtailmentRule, plans: Sequence[CurtailmentPlan], now: da
         .order_by()
         .values_list("power_w", "hashrate_ths")
     )
-    wasteful = sorted(readings, key=lambda pair: pair[0] / pair[1], reverse=True)
+    hashing = [(watts, ths) for watts, ths in readings if watts and ths]
+    wasteful = sorted(hashing, key=lambda pair: pair[0] / pair[1], reverse=True)
     total = sum((power_w for power_w, _ in wasteful), ZERO)
     target = target_of(rule, total)
     power, hashrate = ZERO, ZERO

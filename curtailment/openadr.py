@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -54,7 +55,7 @@ class Vtn:
 def library() -> Any:
     """openleadr, or NotInstalled."""
     try:
-        import openleadr
+        openleadr = import_module("openleadr")
     except ImportError:
         raise NotInstalled("OpenADR needs the library openleadr: run `make install-openadr`.") from None
     return openleadr
@@ -155,14 +156,15 @@ async def run_ven(vtn: Vtn, source_id: Any, *, stopped: Callable[[], bool], told
 def _client(vtn: Vtn, source_id: Any) -> Any:
     openleadr = library()
 
-    class Ven(openleadr.OpenADRClient):  # type: ignore[misc,name-defined]  # known at run time only
+    class Ven(openleadr.OpenADRClient):  # type: ignore[name-defined]  # known at run time only
         """Counts polls that went unanswered."""
 
         lost = 0
 
         async def poll(self) -> tuple[Any, Any]:
-            kind, payload = await super().poll() or (None, {})
-            code = (payload.get("response") or {}).get("response_code", 200) if payload else 200
+            told: tuple[Any, Any] = await super().poll() or (None, None)
+            kind, payload = told
+            code = ((payload or {}).get("response") or {}).get("response_code", 200)
             if kind is None or int(code) != 200:
                 self.lost += 1
             else:
@@ -171,7 +173,7 @@ def _client(vtn: Vtn, source_id: Any) -> Any:
                     await _in_farm(note_life, source_id)
                 except DatabaseAway:
                     log.exception("OpenADR: the database does not answer")
-            return kind, payload
+            return kind, payload or {}
 
         async def on_event(self, event: Mapping[str, Any]) -> str:
             return str(await _in_farm(answer, event, source_id))

@@ -89,8 +89,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
         fields = (*COMMON, "source")
         widgets = {"name": forms.TextInput()}
 
-    def __init__(self, *args: Any, instance: CurtailmentRule, **more: Any) -> None:
-        super().__init__(*args, instance=instance, **more)
+    def __init__(self, data: Any = None, *, instance: CurtailmentRule) -> None:
+        super().__init__(data, instance=instance)
         self.kind = RuleKind(instance.kind)
         own: Any = self.fields
         if self.kind == RuleKind.SIGNAL:

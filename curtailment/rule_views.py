@@ -29,7 +29,8 @@ NAV = "curtailment"
 
 def reachable(request: HttpRequest, pk: int) -> CurtailmentRule:
     rules = CurtailmentRule.objects.for_user(actor(request)).select_related("site", "source", "armed_by", "edited_by")
-    return get_object_or_404(rules, pk=pk)
+    rule: CurtailmentRule = get_object_or_404(rules, pk=pk)
+    return rule
 
 
 @require_safe

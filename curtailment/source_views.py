@@ -22,7 +22,9 @@ NAV = "curtailment"
 
 
 def reachable(request: HttpRequest, pk: UUID) -> SignalSource:
-    return get_object_or_404(SignalSource.objects.for_user(actor(request)).select_related("site"), pk=pk)
+    seen = SignalSource.objects.for_user(actor(request)).select_related("site")
+    source: SignalSource = get_object_or_404(seen, pk=pk)
+    return source
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -34,7 +36,7 @@ def add_source(request: HttpRequest) -> HttpResponse:
         try:
             source = sources.make_source(**form.cleaned_data, by=actor(request))
         except ValidationError as refused:
-            form.add_error(None, refused.messages)  # type: ignore[arg-type]  # a list of sentences
+            form.add_error(None, refused.messages)
         else:
             messages.success(request, "Made. Give it a token or a secret, by which it can speak.")
             return redirect("rules:source", source.pk)

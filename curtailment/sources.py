@@ -4,6 +4,7 @@ import base64
 import hashlib
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -138,7 +139,7 @@ def watch_silence(now: datetime) -> list[SignalSource]:
     return found
 
 
-def _facts(source: SignalSource) -> dict[str, object]:
+def _facts(source: SignalSource) -> dict[str, Any]:
     return {
         "about": f"source:{source.pk}",
         "source_id": str(source.pk),

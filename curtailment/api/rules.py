@@ -151,4 +151,4 @@ class RuleView(viewsets.GenericViewSet[Any]):
         return Response(self.read(pk))
 
     def read(self, pk: int) -> Any:
-        return get_object_or_404(self.get_queryset().values(*OPEN), pk=pk)  # type: ignore[type-var]  # stubs take querysets of models only
+        return get_object_or_404(self.get_queryset().values(*OPEN), pk=pk)

@@ -54,7 +54,8 @@ def rule_named(told: str) -> CurtailmentRule:
     if len(found) != 1:
         what = "There is no rule" if not found else "There are several rules"
         raise CommandError(f"{what} {told!r}: give the number that /curtailment/rules/ shows.")
-    return found[0]
+    rule: CurtailmentRule = found[0]
+    return rule
 
 
 def positive(option: str, told: str | None) -> Decimal | None:
