@@ -36,6 +36,7 @@ HIDDEN_OF_PLANS = (
     "version",
     "content_hash",
     "idempotency_key",
+    "rule_id",
     "created_by",
     "edited_by",
 )

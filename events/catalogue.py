@@ -190,6 +190,18 @@ INVOICE_EXAMPLE = {
     "due_date": "2026-12-07",
 }
 BALANCE: Schema = {"type": "string", "description": "what is open after it"}
+SIGNAL_SOURCE: dict[str, Schema] = {
+    "source_id": {"type": "string", "format": "uuid", "description": "the source of signals"},
+    "name": {"type": "string", "description": "what the farm calls it"},
+    "site_id": {"type": "integer", "description": "the site that follows it"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was noticed"},
+}
+SIGNAL_SOURCE_EXAMPLE = {
+    "source_id": "0b7a4b9e-6a58-4d3c-9d0a-3a6c1f0e8b11",
+    "name": "ERCOT programme",
+    "site_id": 1,
+    "at": "2026-11-23T17:04:00+00:00",
+}
 
 CATALOGUE: dict[str, EventType] = {
     event.name: event
@@ -504,6 +516,51 @@ CATALOGUE: dict[str, EventType] = {
         ),
         EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
+        ),
+        EventType(
+            "curtailment.rule_acted",
+            "an armed rule stops machines, or brings back those that it stopped",
+            {
+                "rule_id": {"type": "integer", "description": "the rule"},
+                "site_id": {"type": "integer", "description": "its site"},
+                "kind": {
+                    "type": "string",
+                    "description": "`schedule`, `price`, `power_cap`, `temperature` or `signal`",
+                },
+                "act": {"type": "string", "description": "`start` or `stop`"},
+                "why": {"type": "string", "description": "what it saw, for people"},
+                "plan_ids": {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "description": "plans that it made or ended",
+                },
+                "at": {"type": "string", "format": "date-time", "description": "when it was evaluated"},
+            },
+            {
+                "rule_id": 4,
+                "site_id": 1,
+                "kind": "price",
+                "act": "start",
+                "why": "182.40 $/MWh is above break-even 69.44 $/MWh",
+                "plan_ids": [31],
+                "at": "2026-11-23T17:05:00+00:00",
+            },
+        ),
+        EventType(
+            "curtailment.source_silent",
+            "a source of signals that promised a heartbeat is silent for too long; its fail-safe holds",
+            SIGNAL_SOURCE
+            | {
+                "silent_s": {"type": "integer", "description": "seconds since it was heard"},
+                "fail_safe": {"type": "string", "description": "what holds meanwhile: `hold`, `restore` or `curtail`"},
+            },
+            SIGNAL_SOURCE_EXAMPLE | {"silent_s": 301, "fail_safe": "hold"},
+        ),
+        EventType(
+            "curtailment.source_heard",
+            "a source that was silent is heard again",
+            SIGNAL_SOURCE,
+            SIGNAL_SOURCE_EXAMPLE,
         ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
         EventType(

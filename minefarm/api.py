@@ -34,6 +34,7 @@ RESOURCES = {
     "contracts": "api:contract-list",
     "invoices": "api:invoice-list",
     "payments": "api:payment-list",
+    "curtailment-rules": "api:curtailment-rule-list",
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
@@ -213,6 +214,7 @@ urlpatterns = [
     path("", include("crm.api.contract_urls")),
     path("", include("crm.api.invoice_urls")),
     path("", include("events.api.urls")),
+    path("", include("curtailment.api.rule_urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),
 ]

@@ -44,6 +44,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
     "Curtailment": (
         ("Live plans", "power_settings_new", "curtailment.view_curtailment", "curtailment:plans"),
         ("Plans", "event_note", "curtailment.view_curtailmentplan", "admin:curtailment_curtailmentplan_changelist"),
+        ("Rules", "rule", None, "rules:rules"),
         ("Site policies", "policy", "curtailment.view_sitepolicy", "admin:curtailment_sitepolicy_changelist"),
         ("Tiers", "workspace_premium", "curtailment.view_minertier", "admin:curtailment_minertier_changelist"),
         ("Settlements", "receipt_long", "curtailment.view_settlement", "admin:curtailment_settlement_changelist"),

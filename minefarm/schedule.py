@@ -59,6 +59,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "catch_up": CatchUp.none(),
         "every_tick": "a pass goes by rows and the clock under a lock: a missed one is made up by the next",
     },
+    # What armed rules see now: prices, clocks, caps, inlets, signals. A minute that has passed cannot be acted on.
+    "curtailment rules": {
+        "task": "curtailment.tasks.evaluate_rules",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
+    },
     # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
     "outbox": {
         "task": "events.tasks.dispatch_outbox",

@@ -272,6 +272,7 @@ REST_FRAMEWORK = {
         "failed_token": env.str("API_RATE_FAILED_TOKENS", default="30/3min"),
         "new_token": env.str("API_RATE_NEW_TOKENS", default="10/hour"),
         "agent": env.str("API_RATE_AGENT", default="240/min"),
+        "signals": env.str("API_RATE_SIGNALS", default="120/min"),
     },
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],
@@ -353,6 +354,7 @@ CELERY_TASK_ROUTES = {
     "hosting.tasks.sweep*": {"queue": "telemetry"},
     "hosting.tasks.work_commands": {"queue": "control"},
     "curtailment.tasks.run_curtailment": {"queue": "control"},
+    "curtailment.tasks.evaluate_rules": {"queue": "control"},
     "hosting.tasks.discover*": {"queue": "default"},
     "events.tasks.dispatch*": {"queue": "outbox"},
 }

@@ -11,6 +11,7 @@ urlpatterns = [
     path("crm/billing/", include("crm.billing_urls")),
     path("invoices/", include("crm.invoice_urls")),
     path("curtailment/", include("curtailment.urls")),
+    path("curtailment/", include("curtailment.rule_urls")),
     path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),

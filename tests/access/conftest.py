@@ -16,7 +16,7 @@ from crm.invoicing import DraftLine, draft_invoice, issue_invoice
 from crm.models import BillingDetails, BillingRun
 from crm.payments import record_payment
 from crm.states import LineKind
-from curtailment.models import MinerTier, PlanMiner
+from curtailment.models import CurtailmentRule, MinerTier, PlanMiner, SignalSource
 from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
@@ -87,9 +87,14 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     plan = over_plan(site, [miner_a], owner)
     settle_plan(plan)
     MinerTier.objects.create(client=client_a, tier="vip")
+    source = SignalSource.objects.create(site=site, name="utility")
+    by_price = CurtailmentRule.objects.create(site=site, name="dear power", kind="price", content_hash="x")
     return {
+        "/curtailment/rules/sources/": source.pk,
+        "/curtailment/rules/": by_price.pk,
         "/curtailment/sites/": site.pk,
         "/curtailment/": plan.pk,
+        "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
         "/crm/billing/runs/": run.pk,
         "/crm/billing/contracts/": contract.pk,
@@ -125,6 +130,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
 TEXTS = {
     "secret": "no-such-invitation",
     "key": "no-such-key",
+    "source_id": "00000000-0000-0000-0000-000000000000",
     "uidb36": "0",
     "content_type_id": "1",
     "app_label": "hosting",

@@ -72,6 +72,9 @@ WITHOUT_POLICY = {
     "curtailment_approvals": STAFF,
     "curtailment_settlement_intervals": STAFF,
     "curtailment_plan_events": STAFF,
+    "curtailment_rules": STAFF,
+    "curtailment_signal_sources": STAFF,
+    "curtailment_signals": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.
