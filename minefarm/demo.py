@@ -12,11 +12,14 @@ from analytics.calculation import calculate_indicators
 from analytics.history import seed_generated
 from analytics.models import PowerContract, TariffBand
 from analytics.power import expand_tariff
+from curtailment.models import PlanMiner
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
 from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
 from hosting.prices import set_price
+from hosting.services import retire_miners
 from hosting.simulation import register_simulated
+from minefarm.demo_plans import seed_plans
 from minefarm.lib.clock import database_now
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
@@ -89,6 +92,10 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
         site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
         earlier = site.miners.exclude(serial_number__in=[machine.serial for machine in part])
+        # What a plan has stopped stays in its settlement.
+        planned = earlier.filter(pk__in=PlanMiner.objects.values("miner"))
+        retire_miners(planned.filter(retired_at=None), reason="of an earlier demo", by=None)
+        earlier = earlier.exclude(pk__in=PlanMiner.objects.values("miner"))
         MinerCommand.objects.filter(miner__in=earlier).delete()
         OperationLog.objects.filter(miner__in=earlier).delete()
         earlier.delete()
@@ -98,4 +105,5 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         price_electricity(site)
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()
+    seed_plans(Site.objects.get(name=SITES[0][0]))
     return counts
