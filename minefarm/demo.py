@@ -20,6 +20,7 @@ from hosting.models import Miner, MinerCredential, Site
 from hosting.prices import set_price
 from hosting.simulation import register_simulated
 from hosting.states import MinerStatus
+from minefarm.demo_plans import seed_plans
 from minefarm.lib.clock import database_now
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
@@ -106,4 +107,5 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     seed_pipeline(owner=operator, clients=clients, site=Site.objects.get(name=SITES[0][0]))
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()
+    seed_plans(Site.objects.get(name=SITES[0][0]))
     return counts
