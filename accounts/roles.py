@@ -100,6 +100,7 @@ TABLE: dict[str, str] = {
     "curtailment:execute": "oa",
     "curtailment:stop": "oau",
     "curtailment:override": "oa",
+    "curtailment:foureyes": "o",
     # customers and money
     "lead:view": "oau",
     "lead:add": "oau",

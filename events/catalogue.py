@@ -118,6 +118,32 @@ TICKET_EXAMPLE = {
     "ends_at": None,
 }
 
+PLANNED: dict[str, Schema] = {
+    "plan_id": {"type": "integer", "description": "the curtailment plan"},
+    "site_id": {"type": "integer", "description": "where"},
+    "machines": {"type": "integer", "description": "how many are to stop"},
+    "planned_kw": {"type": "number", "description": "sum of their baselines"},
+    "scheduled_time": {"type": "string", "format": "date-time", "description": "when they are to stop"},
+    "recovery_time": {"type": "string", "format": "date-time", "description": "when they are to come back"},
+    "by_id": {"type": ["string", "null"], "description": "who; null for a rule or the command line"},
+}
+PLANNED_EXAMPLE = {
+    "plan_id": 17,
+    "site_id": 1,
+    "machines": 614,
+    "planned_kw": 2001.4,
+    "scheduled_time": "2026-11-23T16:00:00+00:00",
+    "recovery_time": "2026-11-23T18:00:00+00:00",
+    "by_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11",
+}
+
+PLAN_ACT: dict[str, Schema] = {name: PLANNED[name] for name in ("plan_id", "site_id", "by_id")}
+PLAN_ACT_EXAMPLE = {name: PLANNED_EXAMPLE[name] for name in PLAN_ACT}
+SITE_ACT: dict[str, Schema] = {name: PLANNED[name] for name in ("site_id", "by_id")}
+SITE_ACT_EXAMPLE = {name: PLANNED_EXAMPLE[name] for name in SITE_ACT}
+REASON: Schema = {"type": "string", "description": "why, for people"}
+UNTIL: Schema = {"type": "string", "format": "date-time", "description": "until when"}
+
 ALERT: dict[str, Schema] = {
     "alert_id": {"type": "integer", "description": "the alert"},
     "kind": {"type": "string", "description": "what is wrong, e.g. `offline`"},
@@ -298,6 +324,84 @@ CATALOGUE: dict[str, EventType] = {
             "a machine that was offline gives a good reading",
             MINER | {"error": {"type": ["string", "null"], "description": "null"}},
             MINER_EXAMPLE | {"error": None},
+        ),
+        EventType(
+            "curtailment.plan_created",
+            "somebody plans to stop machines; it waits for approval",
+            PLANNED,
+            PLANNED_EXAMPLE,
+        ),
+        EventType(
+            "curtailment.plan_edited",
+            "a plan is changed before it begins, and has to be approved anew",
+            PLANNED,
+            PLANNED_EXAMPLE,
+        ),
+        EventType(
+            "curtailment.plan_approved",
+            "a plan may run: somebody else than its maker, the rule that made it, or a break-glass approval lets it",
+            PLAN_ACT
+            | {
+                "kind": {
+                    "type": "string",
+                    "description": "`approval`, `alone` (one-person farm), `break_glass` or `rule`",
+                },
+                "machines": {"type": "integer", "description": "how many are to stop"},
+                "scheduled_time": PLANNED["scheduled_time"],
+                "recovery_time": PLANNED["recovery_time"],
+            },
+            PLAN_ACT_EXAMPLE
+            | {"kind": "approval", "machines": 614}
+            | {name: PLANNED_EXAMPLE[name] for name in ("scheduled_time", "recovery_time")},
+        ),
+        EventType(
+            "curtailment.plan_cancelled",
+            "somebody cancels a plan; machines that it stopped come back",
+            PLAN_ACT
+            | {"reason": REASON, "was": {"type": "string", "description": "its status before, e.g. `executing`"}},
+            PLAN_ACT_EXAMPLE | {"reason": "the grid operator called it off", "was": "approved"},
+        ),
+        EventType(
+            "curtailment.plan_extended",
+            "a second person lets a plan's machines stay off until later",
+            PLAN_ACT | {"reason": REASON, "until": UNTIL},
+            PLAN_ACT_EXAMPLE | {"reason": "the grid asks for another hour", "until": "2026-11-23T19:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.break_glass",
+            "one person alone lets an emergency plan run; every owner and admin gets a mail",
+            PLAN_ACT | {"reason": REASON, "until": UNTIL},
+            PLAN_ACT_EXAMPLE | {"reason": "the transformer is on fire", "until": "2026-11-23T17:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.restore_requested",
+            "somebody wants all machines of a plan back before its end",
+            PLAN_ACT | {"reason": REASON},
+            PLAN_ACT_EXAMPLE | {"reason": "the price fell"},
+        ),
+        EventType(
+            "curtailment.site_restored",
+            "somebody wants back all that plans stopped at a site; plans that had not begun are cancelled",
+            SITE_ACT | {"reason": REASON, "plans": {"type": "integer", "description": "how many running ones restore"}},
+            SITE_ACT_EXAMPLE | {"reason": "false alarm", "plans": 2},
+        ),
+        EventType(
+            "curtailment.site_frozen",
+            "no order of a plan leaves for a site, neither to stop nor to wake, until the freeze ends",
+            SITE_ACT | {"reason": REASON, "until": UNTIL},
+            SITE_ACT_EXAMPLE | {"reason": "people work at the switchgear", "until": "2026-11-23T17:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.site_unfrozen",
+            "somebody ends a freeze before its time; one that runs out is not told",
+            SITE_ACT | {"reason": REASON},
+            SITE_ACT_EXAMPLE | {"reason": ""},
+        ),
+        EventType(
+            "curtailment.four_eyes_changed",
+            "the owner says whether plans of a site need a second person",
+            SITE_ACT | {"reason": REASON, "on": {"type": "boolean", "description": "whether they do from now on"}},
+            SITE_ACT_EXAMPLE | {"reason": "one person runs this farm", "on": False},
         ),
         EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}

@@ -1,10 +1,9 @@
 """What people do with maintenance tickets; each verb is one door's call, and a move of a status one UPDATE."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
@@ -103,34 +102,6 @@ def add_comment(ticket: MaintenanceTicket, text: str, *, internal: bool = True, 
 def next_moves(ticket: MaintenanceTicket) -> list[TicketStatus]:
     """States that the ticket may go to from where it is."""
     return [to for to, sources in TICKET_MOVES.items() if ticket.status in sources]
-
-
-EXCUSED = """
-SELECT miner_id, sum(extract(epoch FROM upper(part) - lower(part)) / 60)
-FROM (
-    SELECT miner_id, unnest(range_agg(tstzrange(starts_at, COALESCE(ends_at, %(end)s))
-        * tstzrange(%(start)s, %(end)s))) AS part
-    FROM maintenance_tickets
-    WHERE miner_id = ANY(%(miners)s) AND fault = ANY(%(faults)s)
-        AND starts_at < %(end)s AND (ends_at IS NULL OR ends_at > %(start)s)
-    GROUP BY miner_id
-) AS stretches
-WHERE NOT isempty(part) GROUP BY miner_id
-"""
-
-
-def excused_minutes(
-    miner_ids: Iterable[int], start: datetime, end: datetime, *, faults: Iterable[Fault] = (Fault.CLIENT, Fault.VENDOR)
-) -> dict[int, float]:
-    """Minutes within [start, end) that each machine was out by somebody else's fault than the farm's.
-
-    Tickets that overlap count once. Machines without such minutes are left out.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            EXCUSED, {"miners": list(miner_ids), "start": start, "end": end, "faults": [str(fault) for fault in faults]}
-        )
-        return {miner_id: float(minutes) for miner_id, minutes in cursor.fetchall()}
 
 
 def _bring_back(ticket: MaintenanceTicket, *, by: User | None) -> None:

@@ -16,11 +16,13 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records"}
-# Where the first of the choices does not go with the other columns' defaults.
-CHOSEN = {"login_records.outcome": "bad_password"}
+APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
+# Where the first of the choices, or the plainest value, does not go with the other columns.
+CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
+# A rule approves its own plan; a person could not.
+CHOSEN |= {"curtailment_plans.plan_type": "automatic", "curtailment_approvals.kind": "rule"}
 # One of two owners is given.
-LEFT_EMPTY = {"miner_credentials.site_id"}
+LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
 OWNED_BY_NAME = {"client_id", "owner_id", "user_id", "customer_id"}
 
@@ -107,7 +109,8 @@ def _make(model: type[models.Model], person: Any, ready: dict[type[models.Model]
             continue
         if f"{model._meta.db_table}.{field.column}" in LEFT_EMPTY:
             continue
-        values[field.attname] = _value(field, person, ready)
+        named = f"{model._meta.db_table}.{field.column}"
+        values[field.attname] = CHOSEN[named] if named in CHOSEN else _value(field, person, ready)
     with transaction.atomic():
         model._base_manager.create(**{key: value for key, value in values.items() if value is not ...})
 
@@ -124,14 +127,18 @@ def _value(field: models.Field, person: Any, ready: dict[type[models.Model], mod
     if field.has_default() or field.has_db_default():
         return ...
     if field.choices:
-        return CHOSEN.get(f"{field.model._meta.db_table}.{field.column}", field.choices[0][0])
+        return field.choices[0][0]
     return None if field.null else _plain(field)
 
 
 def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
-        return timezone.now() - timedelta(hours=1)
+        # What ends after it starts does so here too.
+        ends = field.attname in {"ends_at", "recovery_time"}
+        return timezone.now() - timedelta(hours=0 if ends else 1)
+    if kind == "DateTimeRangeField":
+        return (timezone.now() - timedelta(hours=1), timezone.now())
     if kind == "DateField":
         return timezone.now().date()
     if kind in {"CharField", "TextField", "EmailField"}:

@@ -1,7 +1,10 @@
 """The contract that every command keeps."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,7 +12,7 @@ from django.core.management import get_commands, load_command_class
 
 from hosting.telemetry.partitions import partition_days
 from minefarm.lib.command import FarmCommand
-from tests.farm import database_url, run_manage
+from tests.farm import ROOT, database_url, run_manage
 
 OURS = {"minefarm", "crm", "curtailment", "analytics", "hosting", "accounts", "events"}
 COMMANDS = sorted((name, app) for name, app in get_commands().items() if app in OURS)
@@ -25,12 +28,16 @@ def test_every_command_explains_itself_with_an_example(name, app):
     assert "--json" in text
 
 
-@pytest.mark.parametrize("name", [name for name, _ in COMMANDS])
-def test_wrong_usage_exits_2_and_help_needs_no_database(name):
-    wrong = run_manage(name, "--no-such-option", DATABASE_URL="", REDIS_URL="", MINEFARM_NO_DATABASE="1")
-    assert wrong.returncode == 2
-    assert "usage:" in wrong.stderr
-    assert wrong.stdout == ""
+def test_wrong_usage_exits_2_and_help_needs_no_database():
+    names = [name for name, _ in COMMANDS]
+    nothing = {"DATABASE_URL": "", "REDIS_URL": "", "MINEFARM_NO_DATABASE": "1"}
+    program = [sys.executable, "-m", "tests.usage_of_all", *names]
+    done = subprocess.run(
+        program, cwd=ROOT, env=os.environ | nothing, capture_output=True, text=True, check=True, timeout=60
+    )
+    found = json.loads(done.stdout)
+    assert {name: (seen["code"], seen["stdout"]) for name, seen in found.items()} == dict.fromkeys(names, (2, ""))
+    assert all(f"usage: manage.py {name}" in seen["stderr"] for name, seen in found.items())
 
 
 @pytest.mark.parametrize(

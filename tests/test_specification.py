@@ -18,6 +18,13 @@ COLUMNS = {
     "market_analytics": "id btc_price network_hashrate network_difficulty block_reward volume_24h created_at",
     "technical_indicators": "id analytics_id rsi macd macd_signal macd_histogram bb_upper bb_middle bb_lower ema_12 ema_26 signal"
     " created_at",
+    "curtailment_plans": "id site_id plan_type target_power_reduction status scheduled_time executed_at recovery_time"
+    " miners_affected power_reduced created_by created_at",
+    "curtailment_plan_miners": "id plan_id miner_id shutdown_order",
+    "crm_leads": "id name email phone company status source score owner_id created_at updated_at",
+    "crm_deals": "id lead_id title value stage probability expected_close_date owner_id created_at closed_at",
+    "crm_invoices": "id deal_id invoice_number amount status issue_date due_date paid_date pdf_path",
+    "crm_activities": "id",
     "scheduler_locks": "lock_key process_id hostname acquired_at expires_at last_heartbeat lock_version",
     "outbox_events": "id event_type payload status created_at processed_at",
 }
@@ -25,7 +32,7 @@ INDEXES = (
     "idx_users_email idx_users_role idx_hosting_sites_name idx_miner_models_name idx_hosting_miners_serial"
     " idx_hosting_miners_site idx_hosting_miners_status idx_hosting_miners_client idx_telemetry_recorded"
     " idx_user_access_user idx_user_access_dates idx_operation_log_miner idx_operation_log_time idx_outbox_status idx_outbox_type"
-    " idx_market_analytics_time"
+    " idx_market_analytics_time idx_curtailment_site idx_curtailment_status idx_curtailment_scheduled"
 )
 
 
@@ -67,5 +74,9 @@ def test_defaults_are_the_specifications():
     assert "false" in found["hosting_miners.cgminer_enabled"]
     assert "'pending'" in found["outbox_events.status"]
     assert "1" in found["scheduler_locks.lock_version"]
+    assert "'pending'" in found["curtailment_plans.status"]
+    assert "'new'" in found["crm_leads.status"]
+    assert "'discovery'" in found["crm_deals.stage"]
+    assert "'draft'" in found["crm_invoices.status"]
     for column in ("hosting_sites.total_miners", "hosting_sites.active_miners"):
         assert "0" in found[column]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('curtailment', '0001_initial'),
+        ('curtailment', '0007_moves'),
     ]
 
     operations = [

@@ -1,5 +1,6 @@
 """Plans to stop machines, the machines in them, and who approved what."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -24,12 +25,15 @@ from curtailment.states import (
 )
 from hosting.models import Miner, MinerCommand, Site
 
+# A row that never was live is of a plan that nobody approved: its client hears nothing of it. The wall says the same.
+ANNOUNCED = Q(live=True) | Q(prior_on__isnull=False) | Q(ended_at__isnull=False)
+
 
 class PlanRows(models.QuerySet["CurtailmentPlan"]):
     def for_user(self, user: User) -> Self:
         """Staff: plans of the sites that they reach. A client: plans with machines that were theirs. Nobody else any."""
         if user.role == Role.CLIENT:
-            mine = PlanMiner.objects.filter(client=user).values("plan")
+            mine = PlanMiner.objects.filter(ANNOUNCED, client=user).values("plan")
             return self.filter(pk__in=mine).exclude(status=PlanStatus.PENDING)
         if not user.is_staff:
             return self.none()
@@ -73,7 +77,9 @@ class CurtailmentPlan(models.Model):
     restore_reason = models.TextField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancel_reason = models.TextField(null=True, blank=True)
-    miners_affected = models.IntegerField("machines", default=0, db_default=0)
+    miners_affected = models.IntegerField(
+        "machines", default=0, db_default=0, help_text="Chosen when it was planned; the first so many of its machines."
+    )
     planned_reduction = models.DecimalField(
         "planned (MW)", max_digits=12, decimal_places=6, default=0, db_default=0, help_text="Sum of the baselines."
     )
@@ -119,6 +125,16 @@ class CurtailmentPlan(models.Model):
         db_index=False,
         help_text="Empty: a rule, or the command line.",
     )
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        db_column="edited_by",
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who changed it last; neither they nor who made it approve it.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
 
@@ -145,6 +161,11 @@ class CurtailmentPlan(models.Model):
                 violation_error_message="The machines come back before they stop: give a later end.",
             ),
             models.CheckConstraint(
+                condition=Q(recovery_time__lte=F("scheduled_time") + timedelta(days=7)),
+                name="curtailment_plans_a_week_at_most",
+                violation_error_message="A plan lasts a week at most: give an earlier end.",
+            ),
+            models.CheckConstraint(
                 condition=Q(target_power_reduction__isnull=True) | Q(target_power_reduction__gt=0),
                 name="curtailment_plans_target_positive",
             ),
@@ -158,7 +179,7 @@ class PlanMinerRows(models.QuerySet["PlanMiner"]):
     def for_user(self, user: User) -> Self:
         """Staff: machines of plans that they reach. A client: rows of machines that were theirs then."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user).exclude(plan__status=PlanStatus.PENDING)
+            return self.filter(ANNOUNCED, client=user)
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(plan__site__in=user.site_ids)

@@ -5,6 +5,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from minefarm.lib.rls import portal_role, protect
+
 
 class Migration(migrations.Migration):
 
@@ -14,6 +16,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        portal_role(),
         migrations.CreateModel(
             name='ExcusedStretch',
             fields=[
@@ -38,4 +41,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='miner_excused_ends_after_start'), models.UniqueConstraint(fields=('miner', 'source', 'starts_at'), name='miner_excused_once')],
             },
         ),
+        protect("miner_excused_stretches", using="client_id = {me}"),
     ]

@@ -60,6 +60,14 @@ WITHOUT_POLICY = {
     "maintenance_windows": f"planned by staff; {NO_GRANT}",
     "maintenance_window_miners": f"planned by staff; {NO_GRANT}",
     "saved_views": f"of the staff's fleet page; {NO_GRANT}",
+    "curtailment_tiers": STAFF,
+    "crm_leads": STAFF,
+    "crm_deals": STAFF,
+    "crm_activities": STAFF,
+    "crm_deal_stages": STAFF,
+    "curtailment_site_policies": STAFF,
+    "curtailment_approvals": STAFF,
+    "curtailment_plan_events": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.

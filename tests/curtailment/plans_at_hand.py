@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePolicy
-from curtailment.states import PlanStatus, TargetRole
+from curtailment.states import PlanStatus, PlanType, TargetRole
 from hosting.models import Miner, MinerLatest
 from minefarm.lib.clock import database_now
 
@@ -49,7 +49,7 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
             "reason": "test of the feed",
             "content_hash": "x",
         }
-        | {"target_power_reduction": target_mw}
+        | {"target_power_reduction": target_mw, "plan_type": PlanType.AUTOMATIC}
         | fields
     )
     roles = [*((one, TargetRole.SELECTED) for one in miners), *((one, TargetRole.RESERVE) for one in reserves)]
@@ -72,10 +72,11 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
     )
     watts = sum(models[one.pk].miner_model.power_consumption for one in miners)
     CurtailmentPlan.objects.filter(pk=plan.pk).update(
-        status=PlanStatus.APPROVED, miners_affected=len(miners), planned_reduction=watts / 1_000_000
+        miners_affected=len(miners), planned_reduction=Decimal(watts) / 1_000_000
     )
-    PlanMiner.objects.filter(plan=plan).update(live=True)
     PlanApproval.objects.create(plan=plan, kind=PlanApproval.Kind.RULE, version=1, content_hash="x")
+    CurtailmentPlan.objects.filter(pk=plan.pk).update(status=PlanStatus.APPROVED)
+    PlanMiner.objects.filter(plan=plan).update(live=True)
     plan.refresh_from_db()
     return plan
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Impersonation
 from accounts.tokens import make_token
+from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.alerts import ALERT_STAFF_COLUMNS
 from hosting.models.inventory import MINER_STAFF_COLUMNS, SITE_STAFF_COLUMNS
@@ -26,6 +27,8 @@ HIDDEN = {
     "Site": SITE_STAFF_COLUMNS,
     "Alert": ALERT_STAFF_COLUMNS,
     "MaintenanceTicket": TICKET_STAFF_COLUMNS,
+    "CurtailmentPlan": HIDDEN_OF_PLANS,
+    "PlanMiner": HIDDEN_OF_MINERS,
 }
 
 

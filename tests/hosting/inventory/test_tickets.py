@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from events.models import OutboxEvent
 from hosting import services, tickets
+from hosting.excused import excused_seconds
 from hosting.models import MaintenanceTicket, Miner, OperationLog, TicketComment, TicketPart
 from hosting.states import TICKET_MOVES, Fault, TicketStatus
-from hosting.tickets import IllegalTicketMove, excused_minutes, move_ticket, next_moves, open_ticket
+from hosting.tickets import IllegalTicketMove, move_ticket, next_moves, open_ticket
 from minefarm.lib.rls import walled
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +119,7 @@ def test_of_two_who_move_a_ticket_at_once_one_is_refused(miner_a, operator):
 # --- minutes for the bill -----------------------------------------------------------------------------------------------
 
 
-def test_excused_minutes_are_of_others_faults_once_and_within_the_range(miner_a, miner_b, operator):
+def test_excused_time_is_of_others_faults_once_and_within_the_range(miner_a, miner_b, operator):
     noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
     def out(miner, fault, start, end):
@@ -133,10 +134,10 @@ def test_excused_minutes_are_of_others_faults_once_and_within_the_range(miner_a,
     out(miner_a, Fault.VENDOR, 100, None)
     out(miner_b, Fault.FARM, 0, 60)
     both = [miner_a.pk, miner_b.pk]
-    assert excused_minutes(both, noon, noon + timedelta(minutes=120)) == {miner_a.pk: 60.0}
-    assert excused_minutes(both, noon, noon + timedelta(minutes=120), faults=[Fault.FARM]) == {
-        miner_a.pk: 60.0,
-        miner_b.pk: 60.0,
+    assert excused_seconds(both, noon, noon + timedelta(minutes=120)) == {miner_a.pk: 3600}
+    assert excused_seconds(both, noon, noon + timedelta(minutes=120), faults=[Fault.FARM]) == {
+        miner_a.pk: 3600,
+        miner_b.pk: 3600,
     }
 
 
