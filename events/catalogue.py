@@ -189,6 +189,29 @@ CATALOGUE: dict[str, EventType] = {
             {"user_id": "019364f2-7a1c-7c3e-9a57-2f6d1f0c8e11", "ends_at": "2026-11-30T12:00:00+00:00", "days": 7},
         ),
         EventType(
+            "lead.converted",
+            "a lead becomes a deal and a client's account",
+            {
+                "lead_id": {"type": "integer", "description": "the lead"},
+                "deal_id": {"type": "integer", "description": "the deal that it became"},
+                "client_account_id": {"type": "string", "format": "uuid", "description": "the client's account"},
+            },
+            {"lead_id": 12, "deal_id": 7, "client_account_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11"},
+        ),
+        EventType(
+            "deal.stage_changed",
+            "a deal moves on the board",
+            {
+                "deal_id": {"type": "integer", "description": "the deal"},
+                "from_stage": {"type": "string", "description": "where it was"},
+                "to_stage": {
+                    "type": "string",
+                    "description": "`discovery`, `proposal`, `negotiation`, `closed_won` or `closed_lost`",
+                },
+            },
+            {"deal_id": 7, "from_stage": "proposal", "to_stage": "negotiation"},
+        ),
+        EventType(
             "alert.opened",
             "something is wrong with a machine, or with many of a site at once, and lasts",
             ALERT,

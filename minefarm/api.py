@@ -31,6 +31,9 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
+    "leads": "api:lead-list",
+    "deals": "api:deal-list",
+    "activities": "api:activity-list",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -202,6 +205,7 @@ urlpatterns = [
     path("docs/", DocsView.as_view(), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
+    path("", include("crm.api.pipeline_urls")),
     path("", include("analytics.api.urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
