@@ -57,6 +57,7 @@ def test_its_own_sign_of_life_does_not_make_it_wait(make_miner, site):
     silent(61)
     watchdog = Watchdog()
     assert watchdog.look() is not None
+    second.refresh_from_db()
     overdue(second, 190)
     assert Watchdog().look() is None
     assert watchdog.look() is not None
