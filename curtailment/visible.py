@@ -65,6 +65,7 @@ HIDDEN_OF_MINERS = (
     "next_attempt_at",
     "fence",
     "drifts",
+    "measured_at",
     "release_requested_at",
     "last_error",
 )
