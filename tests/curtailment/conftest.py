@@ -3,12 +3,14 @@
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
 from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner
 from hosting.simulation import register_simulated
-from itertools import pairwise
 from tests.farm import network, simulated_fleet
-import pytest
 
 READINGS = """
 INSERT INTO miner_telemetry (recorded_at, miner_id, power_consumption, hashrate)
