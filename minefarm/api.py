@@ -38,6 +38,7 @@ RESOURCES = {
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
+    "curtailment-plans": "api:curtailment-plan-list",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -213,6 +214,7 @@ urlpatterns = [
     path("", include("analytics.api.urls")),
     path("", include("crm.api.contract_urls")),
     path("", include("crm.api.invoice_urls")),
+    path("", include("curtailment.api.urls")),
     path("", include("events.api.urls")),
     path("", include("curtailment.api.rule_urls")),
     # Only with the slash at the end: without it Django first tries to add one.
