@@ -1,6 +1,6 @@
 """The usage behind an invoice: its frozen snapshot, by machine and by day.
 
-Whoever asks has been shown to be allowed to read the invoice; the snapshot is that invoice's, so these read aside of the wall.
+Behind the wall a customer reads the snapshots that invoices issued to them stand on, and no others.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from decimal import Decimal
 from django.db.models import Count, Max, Q, Sum
 
 from crm.models import Invoice, UsageDay
-from minefarm.lib.rls import aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +31,21 @@ def machines_of(invoice: Invoice) -> list[MachineUsage]:
     """Machines by serial number; empty for an invoice that is not computed from usage."""
     if invoice.snapshot_id is None:
         return []
-    with aside():
-        rows = list(
-            UsageDay.objects.filter(snapshot=invoice.snapshot_id)
-            .values("miner_id")
-            .annotate(
-                serial=Max("serial_number"),
-                days=Count("pk"),
-                unknown=Count("pk", filter=Q(kwh=None)),
-                total=Sum("kwh"),
-                period=Sum("period_s"),
-                gap=Sum("gap_s"),
-                hashing=Sum("hashing_s"),
-                excused=Sum("excused_s"),
-            )
-            .order_by("serial")
+    rows = list(
+        UsageDay.objects.filter(snapshot=invoice.snapshot_id)
+        .values("miner_id")
+        .annotate(
+            serial=Max("serial_number"),
+            days=Count("pk"),
+            unknown=Count("pk", filter=Q(kwh=None)),
+            total=Sum("kwh"),
+            period=Sum("period_s"),
+            gap=Sum("gap_s"),
+            hashing=Sum("hashing_s"),
+            excused=Sum("excused_s"),
         )
+        .order_by("serial")
+    )
     return [
         MachineUsage(
             miner_id=row["miner_id"],
@@ -67,9 +65,8 @@ def days_of(invoice: Invoice) -> list[tuple[date, Decimal | None]]:
     """The energy of each day, of all machines."""
     if invoice.snapshot_id is None:
         return []
-    with aside():
-        rows = UsageDay.objects.filter(snapshot=invoice.snapshot_id).values_list("day").annotate(Sum("kwh"))
-        return list(rows.order_by("day"))
+    rows = UsageDay.objects.filter(snapshot=invoice.snapshot_id).values_list("day").annotate(Sum("kwh"))
+    return list(rows.order_by("day"))
 
 
 USAGE_COLUMNS = ("serial_number", "day", "kwh", "source", "period_s", "gap_s", "hashing_s", "excused_s", "th_hours")
@@ -79,10 +76,9 @@ def usage_rows(invoice: Invoice) -> Iterator[tuple[object, ...]]:
     """One row per machine and day, in the order of USAGE_COLUMNS."""
     if invoice.snapshot_id is None:
         return
-    with aside():
-        rows = list(
-            UsageDay.objects.filter(snapshot=invoice.snapshot_id)
-            .order_by("serial_number", "day")
-            .values_list(*USAGE_COLUMNS)
-        )
+    rows = list(
+        UsageDay.objects.filter(snapshot=invoice.snapshot_id)
+        .order_by("serial_number", "day")
+        .values_list(*USAGE_COLUMNS)
+    )
     yield from rows

@@ -1,3 +1,3 @@
-from crm.admin import contracts, invoices, pipeline
+from crm.admin import contracts, invoices, payments, pipeline
 
-__all__ = ["contracts", "invoices", "pipeline"]
+__all__ = ["contracts", "invoices", "payments", "pipeline"]

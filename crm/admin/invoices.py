@@ -22,10 +22,10 @@ from accounts.roles import Role
 from crm.admin.invoice_actions import InvoiceActions
 from crm.invoice_views import CSV_COLUMNS, as_csv, csv_row
 from crm.invoicing import InvoiceRefused, add_up, delete_draft, lock_draft, next_position, to_cents, today
-from crm.models import BillingDetails, Invoice, InvoiceLine, Payment
+from crm.models import Invoice, InvoiceLine, Payment
 from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
-from minefarm.lib.records import UNKNOWN, FarmAdmin, RecordAdmin, column
+from minefarm.lib.records import UNKNOWN, FarmAdmin, column
 
 STATUS_LABELS = {
     InvoiceStatus.DRAFT: "default",
@@ -293,33 +293,3 @@ def totals(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal, Decimal]]:
         of_currency[0] += amount
         of_currency[1] += left if kind == InvoiceKind.INVOICE else 0
     return [(currency, asked, left) for currency, (asked, left) in sorted(sums.items())]
-
-
-@admin.register(Payment)
-class PaymentAdmin(RecordAdmin):
-    list_display = ("received_on", "invoice", "amount", "method", "reference", "note", "recorded_by")
-    list_filter = (("received_on", RangeDateFilter), "method")
-    list_filter_submit = True
-    list_select_related = ("invoice", "recorded_by")
-    search_fields = ("invoice__invoice_number", "reference")
-    search_help_text = "Number of the invoice, or reference"
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Payment]":
-        return Payment.objects.for_user(actor(request))
-
-
-@admin.register(BillingDetails)
-class BillingDetailsAdmin(FarmAdmin):
-    list_display = ("client", "company", "tax_id", "email")
-    list_select_related = ("client",)
-    search_fields = ("client__email", "company")
-    fields = ("client", "company", "address", "tax_id", "email")
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs["queryset"] = User.objects.filter(role=Role.CLIENT)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "address":
-            kwargs["widget"] = UnfoldAdminTextareaWidget()
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
