@@ -204,6 +204,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         ),
         *("Invoices", "Payments", "Billing details"),
         *("Events", "Endpoints", "Deliveries", "Job runs", "Retention holds", "Miner logins", "Site tokens"),
+        *("Billing", "Hosting contracts", "Usage"),
     }
 
 
