@@ -8,8 +8,8 @@ from itertools import accumulate, combinations
 from curtailment.candidate import Candidate
 
 # Among how many units at the end of the list, and behind it, none, one, two or three are exchanged: more gain nothing measurable.
-EXCHANGED = (0, 150, 30, 14)
-MOST_EXCHANGES = 8
+EXCHANGED = (0, 100, 24, 10)
+MOST_EXCHANGES = 5
 LEAST_GAIN = 1e-9
 
 
