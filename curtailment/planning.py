@@ -1,7 +1,7 @@
 """Making and changing plans: a draft is read and may be thrown away, a plan is a draft that was written down."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -67,7 +67,7 @@ class Draft:
     ask: Ask
     selection: Selection
     field: Field
-    preview: dict[str, Any] = field(default_factory=dict)
+    preview: dict[str, Any]
 
     @property
     def planned_mw(self) -> Decimal:
