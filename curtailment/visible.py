@@ -48,6 +48,7 @@ CLIENT_MINER = (
     "state",
     "live",
     "window",
+    "prior_on",
     "baseline_w",
     "hashrate_ths",
     "dispatched_at",
@@ -58,7 +59,6 @@ CLIENT_MINER = (
 )
 HIDDEN_OF_MINERS = (
     "shutdown_order",
-    "prior_on",
     "command_id",
     "attempts",
     "next_attempt_at",

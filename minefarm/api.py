@@ -31,6 +31,7 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
+    "curtailment-plans": "api:curtailment-plan-list",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -203,6 +204,7 @@ urlpatterns = [
     path("", include("accounts.api.urls")),
     path("", include("hosting.api.urls")),
     path("", include("analytics.api.urls")),
+    path("", include("curtailment.api.urls")),
     path("", include("events.api.urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),

@@ -96,6 +96,7 @@ def test_the_root_lists_the_resources(api, guest):
     resources = {"sites", "models", "miners", "telemetry", "alerts", "endpoints", "deliveries", "tokens"}
     resources |= {"miner-commands", "market", "indicators", "profit"}
     resources |= {"buildings", "racks", "circuits", "tickets"}
+    resources |= {"curtailment-plans"}
     assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"
 
