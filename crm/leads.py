@@ -1,5 +1,6 @@
 """What is done with leads; a move of a status is one UPDATE, and a lead becomes one deal, whoever asks how often."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -35,12 +36,18 @@ class CannotConvert(ValueError):
     """Something is missing for a client's account; the message says what to give."""
 
 
-def save_lead(lead: Lead) -> Lead:
-    """Save with its keys and score up to date; a new one is to be followed up within a day."""
+def save_lead(lead: Lead, *, changed: Collection[str] = ()) -> Lead:
+    """Save with its keys and score up to date; a new one is to be followed up within a day.
+
+    Of one that is there, only the `changed` columns are written: its status may be moving at this moment.
+    """
     lead.email_key, lead.phone_key = email_key(lead.email), phone_key(lead.phone)
     lead.company_key = company_key(lead.company, lead.email)
     lead.score = score(explain(lead))
-    if lead.pk is None and lead.follow_up_at is None:
+    if lead.pk is not None:
+        lead.save(update_fields={*changed, *KEYS, "score", "updated_at"})
+        return lead
+    if lead.follow_up_at is None:
         lead.follow_up_at = timezone.now() + FOLLOW_UP_AFTER
     lead.save()
     return lead

@@ -12,6 +12,7 @@ from analytics.calculation import calculate_indicators
 from analytics.history import seed_generated
 from analytics.models import PowerContract, TariffBand
 from analytics.power import expand_tariff
+from crm.demo import seed_pipeline
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
 from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
@@ -96,6 +97,8 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
         keep_factory_logins(site)
         counts[name] = len(part)
         price_electricity(site)
+    operator = User.objects.filter(role=Role.USER).order_by("email").first() or clients[0]
+    seed_pipeline(owner=operator, clients=clients, site=Site.objects.get(name=SITES[0][0]))
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()
     return counts

@@ -58,6 +58,13 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ),
         ("Alert history", "notifications_paused", "hosting.view_alert", "admin:hosting_alert_changelist"),
     ),
+    "Customers": (
+        ("Leads", "person_search", "crm.view_lead", "admin:crm_lead_changelist"),
+        ("Deals", "handshake", "crm.view_deal", "admin:crm_deal_changelist"),
+        ("Activities", "history_edu", "crm.view_activity", "admin:crm_activity_changelist"),
+        ("Board", "view_kanban", "crm.view_deal", "crm:deals"),
+        ("Clients", "groups", "crm.view_deal", "crm:clients"),
+    ),
     "Market": (
         ("Snapshots", "currency_bitcoin", "analytics.view_marketsnapshot", "admin:analytics_marketsnapshot_changelist"),
         (

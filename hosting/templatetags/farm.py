@@ -20,6 +20,18 @@ def num(value: Decimal | float | str | None, decimals: int = 0) -> str:
 
 
 @register.filter
+def kilo(value: Decimal | float | str | None, decimals: int = 1) -> str:
+    """A thousandth: W as kW."""
+    return num(value if value is None or isinstance(value, str) else float(value) / 1000, decimals)
+
+
+@register.filter
+def percent(share: Decimal | float | str | None, decimals: int = 0) -> str:
+    """A share of 0 to 1 as per cent."""
+    return num(share if share is None or isinstance(share, str) else float(share) * 100, decimals)
+
+
+@register.filter
 def known(value: object) -> object:
     return UNKNOWN if value is None or value == "" else value
 

@@ -1,0 +1,3 @@
+from crm.admin import pipeline
+
+__all__ = ["pipeline"]

@@ -1,0 +1,170 @@
+"""All that staff want to know of one client, in a fixed number of queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from accounts.models import User
+from accounts.roles import Role
+from analytics.profit import Profit, Scope, profit
+from crm.models import Contract, Deal, Invoice, Payment
+from crm.states import InvoiceKind, InvoiceStatus
+from hosting.models import ExcusedStretch, MaintenanceTicket, Miner
+from hosting.states import MinerStatus
+from hosting.summary import Summary, summarise
+
+DAYS = 30
+CHURN_DAYS = 7
+AGES = (
+    ("not due", None, 0),
+    ("1 to 30 days", 0, 30),
+    ("31 to 60 days", 30, 60),
+    ("61 to 90 days", 60, 90),
+    ("older", 90, None),
+)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """Money that is open for so long."""
+
+    label: str
+    invoices: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client. Shares are 0 to 1; None where nothing is known."""
+
+    person: User
+    contracts: Sequence[Contract]
+    deals: Sequence[Deal]
+    machines: Summary
+    uptime: Decimal | None
+    coverage: Decimal | None
+    excused_hours: Decimal
+    tickets: Sequence[MaintenanceTicket]
+    ages: Sequence[Age]
+    open_amount: Decimal
+    currency: str | None
+    profit: Profit | None
+    under_water_days: int | None
+
+    @property
+    def may_leave(self) -> bool:
+        """Their power cost more than their machines earned, on every one of the last seven days."""
+        return self.under_water_days is not None and self.under_water_days >= CHURN_DAYS
+
+
+# Seconds of the ledger's machine-hours of the client; an hour of which no power is known says nothing of the uptime.
+UPTIME = """
+SELECT sum(hashing_s)::numeric / NULLIF(sum(period_s::bigint * miners - gap_s), 0),
+    1 - sum(gap_s)::numeric / NULLIF(sum(period_s::bigint * miners), 0)
+FROM client_telemetry_hour WHERE client_id = %(client)s AND bucket >= %(since)s AND bucket < %(now)s
+"""
+
+
+def clients(user: User) -> "QuerySet[User]":
+    """Accounts of clients, with what a list shows of each: machines of the sites that the member of staff reaches."""
+    if not user.is_staff:
+        return User.objects.none()
+    reached = Q(miners__retired_at__isnull=True)
+    if user.site_ids is not None:
+        reached &= Q(miners__site__in=user.site_ids)
+    found = User.objects.filter(role=Role.CLIENT).annotate(
+        machines=Count("miners", filter=reached),
+        active=Count("miners", filter=reached & Q(miners__status=MinerStatus.ACTIVE)),
+        rated_w=Sum("miners__miner_model__power_consumption", filter=reached),
+    )
+    return found if user.site_ids is None else found.filter(machines__gt=0)
+
+
+def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
+    """Everything at once, as the member of staff may see it."""
+    machines = Miner.objects.for_user(by).filter(client=person)
+    since = now - timedelta(days=DAYS)
+    uptime, coverage = _uptime(person, since, now)
+    ages, open_amount, currency = _ages(person, today) if by.may("invoice:view") else ((), ZERO, None)
+    sums = profit(Scope(client_id=person.pk, site_ids=by.site_ids), since, now)
+    days = profit(Scope(client_id=person.pk, site_ids=by.site_ids), now - timedelta(days=CHURN_DAYS), now, per="day")
+    return Client(
+        person=person,
+        contracts=list(Contract.objects.for_user(by).filter(client=person).select_related("site")),
+        deals=list(Deal.objects.for_user(by).filter(client=person).order_by("-pk")[:20]),
+        machines=summarise(machines),
+        uptime=uptime,
+        coverage=coverage,
+        excused_hours=_excused_hours(person, by, since),
+        tickets=list(
+            MaintenanceTicket.objects.for_user(by).unfinished().filter(client=person).select_related("miner")[:20]
+        ),
+        ages=ages,
+        open_amount=open_amount,
+        currency=currency,
+        profit=sums[0] if sums else None,
+        under_water_days=_under_water(days),
+    )
+
+
+def _uptime(person: User, since: datetime, now: datetime) -> tuple[Decimal | None, Decimal | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(UPTIME, {"client": person.pk, "since": since, "now": now})
+        row: tuple[Decimal | None, Decimal | None] = cursor.fetchone()
+        return row
+
+
+def _excused_hours(person: User, by: User, since: datetime) -> Decimal:
+    stretches = ExcusedStretch.objects.for_user(by).filter(client=person, starts_at__gte=since)
+    seconds = sum((end - start).total_seconds() for start, end in stretches.values_list("starts_at", "ends_at"))
+    return Decimal(round(seconds)) / 3600
+
+
+def _ages(person: User, today: date) -> tuple[Sequence[Age], Decimal, str | None]:
+    """What is open of each issued invoice, by how long it is due."""
+    issued = Invoice.objects.filter(
+        client=person, kind=InvoiceKind.INVOICE, status__in=(InvoiceStatus.SENT, InvoiceStatus.OVERDUE)
+    )
+    rows = list(issued.values_list("pk", "amount", "due_date", "currency"))
+    keys = [pk for pk, *_ in rows]
+    paid = dict(
+        Payment.objects.filter(invoice__in=keys)
+        .order_by()
+        .values_list("invoice")
+        .annotate(s=Coalesce(Sum("amount"), ZERO))
+    )
+    credited = dict(
+        Invoice.objects.filter(reverses__in=keys, kind=InvoiceKind.CREDIT_NOTE)
+        .exclude(status=InvoiceStatus.DRAFT)
+        .order_by()
+        .values_list("reverses")
+        .annotate(s=Coalesce(Sum("amount"), ZERO))
+    )
+    found: dict[str, list[Decimal]] = {label: [] for label, _, _ in AGES}
+    for pk, amount, due, _ in rows:
+        left = amount - paid.get(pk, ZERO) + credited.get(pk, ZERO)
+        if left > 0:
+            found[_age(due, today)].append(left)
+    ages = [Age(label, len(sums), sum(sums, ZERO)) for label, sums in found.items()]
+    currencies = {currency for *_, currency in rows}
+    return ages, sum((age.amount for age in ages), ZERO), currencies.pop() if len(currencies) == 1 else None
+
+
+def _age(due: date | None, today: date) -> str:
+    late = (today - due).days if due else 0
+    for label, over, upto in AGES:
+        if (over is None or late > over) and (upto is None or late <= upto):
+            return label
+    return AGES[-1][0]
+
+
+def _under_water(days: Sequence[Profit]) -> int | None:
+    """Days whose power cost more than they earned; None where some day's figures are not known."""
+    known = [day for day in days if day.profit_usd is not None]
+    return sum(1 for day in known if day.profit_usd < 0) if known else None  # type: ignore[operator]  # the known ones

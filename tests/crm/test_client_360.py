@@ -1,0 +1,102 @@
+"""One client seen from all sides, in a fixed number of queries."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from crm.client360 import clients, look_at
+from crm.models import Contract, Deal, Invoice, Payment
+from hosting.excused import write_excused
+from hosting.models import ExcusedStretch, Site
+from hosting.tickets import open_ticket
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TODAY = NOW.date()
+QUERIES = 11
+
+
+def invoice(person, amount: str, due: date, **values) -> Invoice:
+    return Invoice.objects.create(
+        client=person,
+        invoice_number=f"T-{Invoice.objects.count()}",
+        amount=Decimal(amount),
+        net=Decimal(amount),
+        status="sent",
+        issue_date=due - timedelta(days=14),
+        due_date=due,
+        content_hash="x",
+        **values,
+    )
+
+
+def test_open_money_by_age(client_a, owner):
+    for days in (-5, 0, 1, 30, 31, 90, 91):
+        invoice(client_a, "100.00", TODAY - timedelta(days=days))
+    part = invoice(client_a, "50.00", TODAY - timedelta(days=10))
+    Payment.objects.create(invoice=part, amount=Decimal("20.50"), received_on=TODAY)
+    found = look_at(client_a, by=owner, now=NOW, today=TODAY)
+    assert [(age.label, age.invoices, age.amount) for age in found.ages] == [
+        ("not due", 2, Decimal("200.00")),
+        ("1 to 30 days", 3, Decimal("229.50")),
+        ("31 to 60 days", 1, Decimal("100.00")),
+        ("61 to 90 days", 1, Decimal("100.00")),
+        ("older", 1, Decimal("100.00")),
+    ]
+    assert (found.open_amount, found.currency) == (Decimal("729.50"), "USD")
+
+
+def test_who_may_not_see_money_sees_none(client_a, operator):
+    invoice(client_a, "100.00", TODAY)
+    assert look_at(client_a, by=operator, now=NOW, today=TODAY).ages == ()
+
+
+def test_everything_is_of_this_client(client, client_a, client_b, miner_a, miner_b, site, operator):
+    Contract.objects.create(number="C-1", client=client_a, site=site, starts_on=date(2026, 1, 1))
+    Deal.objects.create(title="A's deal", client=client_a)
+    Deal.objects.create(title="B's deal", client=client_b)
+    open_ticket(miner_a, "fan of A", take_out=False, by=operator)
+    open_ticket(miner_b, "fan of B", take_out=False, by=operator)
+    start = timezone.now() - timedelta(days=2)
+    for miner, person in ((miner_a, client_a), (miner_b, client_b)):
+        write_excused(
+            [
+                ExcusedStretch(
+                    miner=miner,
+                    site=site,
+                    client=person,
+                    starts_at=start,
+                    ends_at=start + timedelta(hours=2),
+                    source="x:1",
+                )
+            ]
+        )
+    client.force_login(operator)
+    page = client.get(reverse("crm:client", args=[client_a.pk])).content.decode()
+    for theirs in ("C-1", "A&#x27;s deal", "fan of A", "2.0 machine-hours excused"):
+        assert theirs in page
+    assert "of B" not in page
+    assert "B&#x27;s" not in page
+
+
+def test_the_number_of_queries_does_not_grow(client_a, owner, make_miner, django_assert_num_queries):
+    for number in range(30):
+        open_ticket(make_miner(f"Q-{number}", client=client_a), "fan", take_out=False, by=owner)
+        invoice(client_a, "1.00", TODAY)
+    with django_assert_num_queries(QUERIES):
+        look_at(client_a, by=owner, now=NOW, today=TODAY)
+
+
+def test_staff_of_a_site_see_its_clients_alone(make_user, client_a, client_b, miner_a, make_miner):
+    from accounts.models import SiteLimit
+
+    south = Site.objects.create(name="South")
+    make_miner("S-1", site=south, client=client_b)
+    limited = make_user("user", "operator-2")
+    SiteLimit.objects.create(user=limited, site_id=south.pk)
+    limited = type(limited).objects.get(pk=limited.pk)
+    assert list(clients(limited)) == [client_b]
+    assert not clients(client_a).exists()

@@ -1,0 +1,67 @@
+"""Leads, deals and activities by programs."""
+
+import pytest
+from django.urls import reverse
+
+from crm.leads import save_lead
+from crm.models import Deal, DealStageChange, Lead
+
+pytestmark = pytest.mark.django_db
+JSON = "application/json"
+
+
+@pytest.fixture
+def api(client, operator):
+    client.force_login(operator)
+    return client
+
+
+def test_a_lead_is_added_changed_moved_and_converted_once(api):
+    made = api.post(
+        "/api/v1/crm/leads/", {"name": "Buyer", "email": "Buyer@miners.example", "wanted_kw": "1500.000"}, JSON
+    )
+    assert (made.status_code, made.json()["score"]) == (201, 40)
+    row = f"/api/v1/crm/leads/{made.json()['id']}/"
+    assert api.patch(row, {"source": "referral", "status": "lost"}, JSON).json()["score"] == 65
+    assert api.get(row).json()["status"] == "new"
+    assert api.post(f"{row}move/", {"to": "qualified"}, JSON).json()["status"] == "qualified"
+    assert api.post(f"{row}move/", {"to": "contacted"}, JSON).status_code == 409
+    deal = api.post(f"{row}convert/", {}, JSON)
+    assert (deal.status_code, deal.json()["client"]) == (201, "buyer@miners.example")
+    again = api.post(f"{row}convert/", {}, JSON)
+    assert again.status_code == 409
+    assert f"deal {deal.json()['id']}" in again.json()["error"]["message"]
+
+
+def test_a_lead_without_an_address_names_what_is_missing(api):
+    lead = save_lead(Lead(name="Caller"))
+    reply = api.post(f"/api/v1/crm/leads/{lead.pk}/convert/", {}, JSON)
+    assert (reply.status_code, list(reply.json()["error"]["fields"])) == (400, ["client_email"])
+
+
+def test_a_deal_moves_from_where_it_was_seen(api, client_a, site):
+    made = api.post(
+        "/api/v1/crm/deals/", {"title": "D", "client": client_a.email, "site_id": site.pk, "value": "10.00"}, JSON
+    )
+    assert made.status_code == 201
+    row = f"/api/v1/crm/deals/{made.json()['id']}/"
+    assert api.post(f"{row}move/", {"to": "proposal", "seen": "discovery"}, JSON).json()["probability"] == 50
+    assert api.post(f"{row}move/", {"to": "negotiation", "seen": "discovery"}, JSON).status_code == 409
+    assert api.post(f"{row}move/", {"to": "closed_lost"}, JSON).status_code == 409
+    assert list(DealStageChange.objects.order_by("pk").values_list("to_stage", flat=True)) == ["discovery", "proposal"]
+    assert [one["title"] for one in api.get("/api/v1/crm/deals/?stage=proposal").json()["results"]] == ["D"]
+
+
+def test_activities_are_about_something(api):
+    assert api.post("/api/v1/crm/activities/", {"kind": "note", "subject": "x"}, JSON).status_code == 400
+    deal = Deal.objects.create(title="D")
+    made = api.post("/api/v1/crm/activities/", {"kind": "call", "subject": "x", "deal_id": deal.pk}, JSON)
+    assert (made.status_code, made.json()["author"]) == (201, "operator@farm.example")
+    assert len(api.get(f"/api/v1/crm/activities/?deal={deal.pk}").json()["results"]) == 1
+
+
+@pytest.mark.parametrize("name", ["lead", "deal", "activity"])
+def test_customers_are_refused(client, client_a, guest, name):
+    for person in (client_a, guest):
+        client.force_login(person)
+        assert client.get(reverse(f"api:{name}-list")).status_code == 403
