@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.models import User
 from crm.billing.lines import PRICES, USD
 from crm.billing.months import month_after
-from crm.models import Contract, ContractVersion, Deal, UsageSnapshot
+from crm.models import Contract, ContractVersion, Deal, Invoice
 from crm.states import InvoiceStatus, Pricing
 from hosting.models import Site
 
@@ -116,14 +116,8 @@ def is_billed(version: ContractVersion) -> bool:
     """Whether an issued invoice stands on these terms; the trigger crm_contract_versions_keep asks the same."""
     if version.invoices.exclude(status=InvoiceStatus.DRAFT).exists():
         return True
-    return (
-        UsageSnapshot.objects.filter(
-            contract=version.contract_id, inputs__contains={"parts": [{"terms": {"version_id": version.pk}}]}
-        )
-        .exclude(invoices=None)
-        .exclude(invoices__status=InvoiceStatus.DRAFT)
-        .exists()
-    )
+    issued = Invoice.objects.filter(snapshot__contract=version.contract_id).exclude(status=InvoiceStatus.DRAFT)
+    return issued.filter(snapshot__inputs__contains={"parts": [{"terms": {"version_id": version.pk}}]}).exists()
 
 
 def check_first_terms(contract: Contract, starts: Iterable[date]) -> None:

@@ -4,28 +4,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 
-from analytics.hashprice import TH_PER_PH, W_PER_KW
-from analytics.models import MarketSnapshot
 from curtailment.models import SitePolicy
 from curtailment.selection import Candidate
 from curtailment.states import Priority
+from curtailment.worth import Worth
 from hosting.commands.barred import barred
-from hosting.control import Machine
-from hosting.control.makes import by_words
-from hosting.energy import price_at
+from hosting.control.factory import make_of
+from hosting.credentials import login_for
 from hosting.models import Site
 from hosting.states import MinerStatus
 
-USD = "USD"
 GOOD_READINGS = 10
 READ_WITHIN = timedelta(minutes=15)  # ten readings and some that went missing
 STALE_AFTER = timedelta(minutes=5)
+CGMINER_PORT = 4028
+NEED_LOGIN = {"Antminer", "Whatsminer", "VNish"}  # to be stopped; Avalon, LuxOS and Braiins OS take it without
 RANKS = {Priority.NORMAL: 0, Priority.HIGH: 1, Priority.EMERGENCY: 2}
+WARM_UP_MIN = {"Whatsminer": 26}  # "Hash Stable Cost Seconds" of a real one; most others take five to ten minutes
 
 # One row per machine. The baseline is the median of its newest good readings; where a sweep began only lately, of fewer.
 MACHINES = """
@@ -46,6 +46,12 @@ WITH readings AS (
     WHERE plan.site_id = %(site)s AND target.live AND target.role = 'selected' AND plan.id IS DISTINCT FROM %(but)s
         AND target.window && tstzrange(%(starts_at)s, %(ends_at)s)
     ORDER BY target.miner_id, upper(target.window) DESC
+), asleep AS (
+    SELECT DISTINCT ON (target.miner_id) target.miner_id, target.baseline_w, target.hashrate_ths
+    FROM curtailment_plan_miners target JOIN curtailment_plans plan ON plan.id = target.plan_id
+    WHERE plan.site_id = %(site)s AND target.live AND target.role <> 'reserve' AND target.state NOT IN ('done', 'released')
+        AND upper(target.window) <= %(starts_at)s
+    ORDER BY target.miner_id, upper(target.window) DESC
 ), rests AS (
     SELECT target.miner_id, max(target.ended_at) AS back_at
     FROM curtailment_plan_miners target JOIN curtailment_plans plan ON plan.id = target.plan_id
@@ -55,7 +61,8 @@ WITH readings AS (
 SELECT m.id, m.serial_number, m.status, m.client_id, COALESCE(own.tier, theirs.tier, 'standard'), m.rack_id, feed.circuit_id,
     latest.seen_at, latest.power_w, latest.hashrate_ths, b.power_w, b.hashrate_ths,
     identity.make, identity.model, identity.firmware, model.manufacturer, model.name, host(m.cgminer_ip::inet), m.cgminer_port,
-    claims.plan_id, claims.priority, claims.until, claims.baseline_w, claims.hashrate_ths, rests.back_at,
+    claims.plan_id, claims.priority, claims.until, claims.baseline_w, claims.hashrate_ths,
+    asleep.baseline_w, asleep.hashrate_ths, rests.back_at,
     EXISTS (SELECT FROM miner_commands c WHERE c.miner_id = m.id AND c.status IN ('queued', 'sent', 'accepted'))
 FROM hosting_miners m
 LEFT JOIN miner_latest latest ON latest.miner_id = m.id
@@ -66,6 +73,7 @@ LEFT JOIN curtailment_tiers own ON own.miner_id = m.id
 LEFT JOIN curtailment_tiers theirs ON theirs.client_id = m.client_id
 LEFT JOIN LATERAL (SELECT min(circuit_id) AS circuit_id FROM hosting_rack_circuits WHERE rack_id = m.rack_id) feed ON true
 LEFT JOIN claims ON claims.miner_id = m.id
+LEFT JOIN asleep ON asleep.miner_id = m.id AND m.status = 'curtailed'
 LEFT JOIN rests ON rests.miner_id = m.id
 WHERE m.site_id = %(site)s AND m.retired_at IS NULL
 ORDER BY m.id
@@ -91,6 +99,7 @@ class Field:
     baselines: dict[int, Decimal]
     hashrates: dict[int, Decimal]
     hashprice: Decimal | None
+    hashprice_at: datetime | None
     price_per_kwh: Decimal | None
 
 
@@ -116,16 +125,27 @@ def field_of(
                 "starts_at": starts_at,
                 "ends_at": ends_at,
                 "but": but_plan,
-                "rested": now - timedelta(minutes=policy.cool_down_minutes),
+                "rested": starts_at - timedelta(minutes=policy.cool_down_minutes),
             },
         )
         rows = [Row(*row) for row in cursor.fetchall()]
     worth = Worth.at(site, now)
-    found = Field([], [], {}, {row.pk: row.serial for row in rows}, {}, {}, worth.hashprice, worth.price_per_kwh)
-    kept_out = barred(row.pk for row in rows)
+    found = Field(
+        candidates=[],
+        held=[],
+        left_out={},
+        serials={row.pk: row.serial for row in rows},
+        baselines={},
+        hashrates={},
+        hashprice=worth.hashprice,
+        hashprice_at=worth.hashprice_at,
+        price_per_kwh=worth.price_per_kwh,
+    )
+    ids = [row.pk for row in rows]
+    kept_out, logins = barred(ids), login_for(ids)
     for row in rows:
         holder = row.held_by(starts_at, ends_at, priority)
-        why = None if holder else row.why_not(now, kept_out)
+        why = None if holder else row.why_not(now, kept_out, has_login=row.pk in logins)
         if why:
             found.left_out[row.pk] = why
             continue
@@ -136,30 +156,6 @@ def field_of(
         else:
             found.candidates.append(candidate)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a TH/s earns and a kWh costs now, in USD; None where that is not known."""
-
-    hashprice: Decimal | None
-    price_per_kwh: Decimal | None
-
-    @classmethod
-    def at(cls, site: Site, now: datetime) -> "Worth":
-        newest = MarketSnapshot.objects.filter(hashprice_usd_per_ph_day__isnull=False).order_by("-bucket").first()
-        fee = Decimal(str(settings.POOL_FEE_PERCENT)) / 100
-        price = price_at(site, now)
-        return cls(
-            newest.hashprice_usd_per_ph_day * (1 - fee) if newest and newest.hashprice_usd_per_ph_day else None,
-            price.price_per_kwh if price and price.currency == USD else None,
-        )
-
-    def margin_usd_per_h(self, power_w: Decimal, hashrate_ths: Decimal) -> float | None:
-        if self.hashprice is None or self.price_per_kwh is None:
-            return None
-        earned = self.hashprice * hashrate_ths / TH_PER_PH / 24
-        return float(earned - power_w / W_PER_KW * self.price_per_kwh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +186,8 @@ class Row:
     claimed_until: datetime | None
     claim_w: Decimal | None
     claim_ths: Decimal | None
+    asleep_w: Decimal | None
+    asleep_ths: Decimal | None
     back_at: datetime | None
     commanded: bool
 
@@ -200,32 +198,46 @@ class Row:
         higher = RANKS[Priority(priority)] > RANKS[Priority(self.claim_priority or Priority.NORMAL)]
         return self.claimed_by if higher and starts_at < self.claimed_until else None
 
-    def why_not(self, now: datetime, kept_out: Mapping[int, str]) -> str | None:
+    def why_not(self, now: datetime, kept_out: Mapping[int, str], *, has_login: bool) -> str | None:
         """The first reason for which it cannot be stopped."""
-        idle = self.hashrate_ths is not None and self.hashrate_ths <= 0
+        told = kept_out.get(self.pk)
         reasons = (
             (self.claimed_by is not None, f"plan {self.claimed_by} stops it in that time"),
-            (self.status == MinerStatus.CURTAILED, "it is curtailed already"),
-            (self.pk in kept_out, kept_out.get(self.pk, "")),
+            (told is not None, told),
             (self.commanded, "another command to it is under way"),
-            (self.seen_at is None, "it has never answered"),
-            (self.seen_at is not None and now - self.seen_at > STALE_AFTER, "it does not answer"),
-            (idle, "it does not hash: stopping it saves nothing that counts"),
-            (not self.power_w or not self.hashrate_ths or not self.baseline_w, "its power is not known"),
+            (True, self.not_measured(now)),
             (self.back_at is not None, "it rests after the last plan"),
-            (not self.commandable(), "MineFarm cannot command its firmware"),
+            (True, self.not_commanded(has_login=has_login)),
         )
-        return next((why for is_so, why in reasons if is_so), None)
+        return next((why for is_so, why in reasons if is_so and why), None)
 
-    def commandable(self) -> bool:
-        """Unless all that is known of it names no make that we command; who says nothing is asked when it is stopped."""
-        known = self.make or self.manufacturer, self.model or self.model_name, self.firmware
-        machine = Machine(host=self.host or "", port=self.port, make=known[0], model=known[1], firmware=known[2])
-        return not any(known) or self.port != 4028 or by_words(machine) is not None
+    def not_measured(self, now: datetime) -> str | None:
+        """Why its baseline is not known; that of a machine which wakes before this plan begins is its plan's."""
+        if self.status == MinerStatus.CURTAILED:
+            return None if self.asleep_w else "it is curtailed already"
+        if self.seen_at is None:
+            return "it has never answered"
+        if now - self.seen_at > STALE_AFTER:
+            return "it does not answer"
+        if self.hashrate_ths is not None and self.hashrate_ths <= 0:
+            return "it does not hash: stopping it saves nothing that counts"
+        return None if self.power_w and self.hashrate_ths and self.baseline_w else "its power is not known"
+
+    def not_commanded(self, *, has_login: bool) -> str | None:
+        """Why no order would reach it; who tells nothing of its make is asked when it is stopped."""
+        make = self.made_by()
+        if make is None:
+            told = self.make or self.manufacturer or self.model or self.model_name or self.firmware
+            return "MineFarm cannot command its firmware" if told and self.port == CGMINER_PORT else None
+        return "no login is known for it: add one (Miner logins)" if make in NEED_LOGIN and not has_login else None
+
+    def made_by(self) -> str | None:
+        return make_of(make=self.make or self.manufacturer, model=self.model or self.model_name, firmware=self.firmware)
 
     def measured(self, *, held: bool) -> tuple[Decimal, Decimal]:
-        """Baseline in W and TH/s: of the plan that holds it, or its own."""
-        pair = (self.claim_w, self.claim_ths) if held else (self.baseline_w, self.baseline_ths)
+        """Baseline in W and TH/s: of the plan that keeps it off, or its own."""
+        own = (self.asleep_w, self.asleep_ths) if self.asleep_w else (self.baseline_w, self.baseline_ths)
+        pair = (self.claim_w, self.claim_ths) if held else own
         return pair[0] or Decimal(), pair[1] or Decimal()
 
     def candidate(self, worth: Worth, *, held: bool) -> Candidate:
@@ -239,7 +251,14 @@ class Row:
             tier=self.tier,
             rack_id=self.rack_id,
             circuit_id=self.circuit_id,
+            warm_up_min=WARM_UP_MIN.get(self.made_by() or "", 10),
         )
+
+
+@lru_cache(maxsize=1024)
+def _make_of(make: str | None, model: str | None, firmware: str | None) -> str | None:
+    """A farm has few makes, and names of them are searched word by word."""
+    return make_of(make=make, model=model, firmware=firmware)
 
 
 # What was borne: measured by settlements, and of plans that are not settled yet what they planned.

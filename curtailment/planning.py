@@ -1,7 +1,7 @@
 """Making and changing plans: a draft is read and may be thrown away, a plan is a draft that was written down."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,12 +18,14 @@ from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePol
 from curtailment.preview import MW, preview
 from curtailment.selection import NOT_NAMED, Candidate, Selection, select
 from curtailment.states import PLAN_MOVES, PlanStatus, PlanType, Priority, Strategy, TargetRole
+from curtailment.trail import note
 from events.outbox import publish
 from hosting.models import Miner, Site
 from minefarm.lib.clock import database_now
 
 MAX_REASON = 500
 HARD_LIMIT = timedelta(days=7)
+LATE = timedelta(minutes=15)  # a start so long ago means now; an older one is a mistake
 SHOWN_WRONG = 5
 
 
@@ -65,7 +67,7 @@ class Draft:
     ask: Ask
     selection: Selection
     field: Field
-    preview: dict[str, Any] = field(default_factory=dict)
+    preview: dict[str, Any]
 
     @property
     def planned_mw(self) -> Decimal:
@@ -78,10 +80,9 @@ def draft_plan(ask: Ask, *, but_plan: int | None = None, now: datetime | None = 
 
     `but_plan` is the plan that is being edited: its own claims do not stand in its way.
     """
-    ask = _checked(ask, now or database_now())
-    found = field_of(
-        ask.site, ask.starts_at, ask.ends_at, now=now or database_now(), priority=ask.priority, but_plan=but_plan
-    )
+    now = now or database_now()
+    ask = _checked(ask, now)
+    found = field_of(ask.site, ask.starts_at, ask.ends_at, now=now, priority=ask.priority, but_plan=but_plan)
     if ask.miners is not None and (strangers := unknown(ask.miners, found)):
         named = ", ".join(map(str, strangers[:SHOWN_WRONG]))
         raise WrongPlan(f"Not machines of {ask.site}: {named}. Name machines of this site.")
@@ -89,7 +90,7 @@ def draft_plan(ask: Ask, *, but_plan: int | None = None, now: datetime | None = 
         found.candidates,
         target_w=None if ask.target_mw is None else float(ask.target_mw * MW),
         strategy=ask.strategy,
-        borne_kwh=borne_kwh(ask.site, now or database_now()) if ask.strategy == Strategy.FAIR_SHARE else None,
+        borne_kwh=borne_kwh(ask.site, now) if ask.strategy == Strategy.FAIR_SHARE else None,
         listed=ask.miners,
     )
     left_out = found.left_out | selection.left_out
@@ -103,10 +104,12 @@ def draft_plan(ask: Ask, *, but_plan: int | None = None, now: datetime | None = 
         serials=found.serials,
         clients=_clients(selection),
         hashprice=found.hashprice,
+        hashprice_at=found.hashprice_at,
         price_per_kwh=found.price_per_kwh,
         minutes=round((ask.ends_at - ask.starts_at).total_seconds() / 60),
         policy=SitePolicy.of(ask.site),
     )
+    shown["named"] = None if ask.miners is None else sorted(ask.miners)
     return Draft(ask, selection, found, shown)
 
 
@@ -116,7 +119,7 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
     The same key again gives the plan of the first time, or KeyReused when something else is asked for.
     """
     _may_plan(draft.ask.site, by)
-    if idempotency_key and (known := _known(idempotency_key, draft.ask)):
+    if idempotency_key and (known := _known(idempotency_key, draft.ask, by)):
         return known
     if not draft.selection.chosen and not draft.field.held:
         raise WrongPlan(_nothing_to_stop(draft))
@@ -127,9 +130,10 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
         with transaction.atomic():
             plan.save(force_insert=True)
             PlanMiner.objects.bulk_create(targets, batch_size=2000)
+            note("created", plan=plan, detail=plan.reason, by=by)
             _tell("curtailment.plan_created", plan, by)
     except IntegrityError:  # the same key at the same moment
-        if idempotency_key and (known := _known(idempotency_key, draft.ask)):
+        if idempotency_key and (known := _known(idempotency_key, draft.ask, by)):
             return known
         raise
     return plan
@@ -138,9 +142,12 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
 def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes: Any) -> CurtailmentPlan:
     """Plan it anew with the changes, fields of Ask; old approvals are void. Raises StaleVersion, WrongPlan, NotAllowed.
 
-    `version` is the one that the person saw. Machines are selected again unless they are named.
+    `version` is the one that the person saw, and so is `plan.status`: an approval is not voided unseen. Machines are selected
+    again, from the named ones where some are named.
     """
     _may_plan(plan.site, by)
+    if by is not None and by.pk != plan.created_by_id and not by.may("curtailment:approve"):
+        raise NotAllowed("Only its creator and those who approve may change a plan. Ask one of them.")
     draft = draft_plan(replace(ask_of(plan), **changes), but_plan=plan.pk)
     if not draft.selection.chosen and not draft.field.held:
         raise WrongPlan(_nothing_to_stop(draft))
@@ -156,25 +163,30 @@ def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes
             Q(scheduled_time__gt=Now()) | Q(status=PlanStatus.PENDING),
             pk=plan.pk,
             version=version,
-            status__in=PLAN_MOVES[PlanStatus.PENDING],
+            status__in={plan.status} & set(PLAN_MOVES[PlanStatus.PENDING]),
         )
         if not waiting.update(
-            status=PlanStatus.PENDING, updated_at=timezone.now(), **{name: getattr(edited, name) for name in columns}
+            status=PlanStatus.PENDING,
+            updated_at=timezone.now(),
+            edited_by=by,
+            **{name: getattr(edited, name) for name in columns},
         ):
             raise StaleVersion("The plan was changed by somebody else, or has begun: load it again and look.")
         PlanApproval.objects.filter(plan=plan, voided_at__isnull=True).update(voided_at=Now())
         plan.targets.all().delete()
         PlanMiner.objects.bulk_create(targets, batch_size=2000)
         plan.refresh_from_db()
+        note("edited", plan=plan, data={"version": plan.version}, by=by)
         _tell("curtailment.plan_edited", plan, by)
     return plan
 
 
 def ask_of(plan: CurtailmentPlan) -> Ask:
-    """What the plan was made from; named machines stay named."""
-    named = None
-    if plan.strategy == Strategy.LISTED or plan.target_power_reduction is None:
-        named = frozenset(plan.targets.values_list("miner_id", flat=True))
+    """What the plan was made from; named machines stay named, those that were left out too."""
+    ids = plan.preview.get("named")
+    if ids is None and (plan.strategy == Strategy.LISTED or plan.target_power_reduction is None):
+        ids = plan.targets.values_list("miner_id", flat=True)
+    named = None if ids is None else frozenset(ids)
     return Ask(
         site=plan.site,
         starts_at=plan.scheduled_time,
@@ -211,6 +223,7 @@ def _checked(ask: Ask, now: datetime) -> Ask:
     wrong = (
         (not reason, "Say why, for whoever approves it and for the clients whose machines stop."),
         (len(reason) > MAX_REASON or "\0" in reason, f"The reason is plain text of at most {MAX_REASON} characters."),
+        (ask.starts_at < now - LATE, "The start has passed: give one from now on."),
         (ask.ends_at <= ask.starts_at, "The machines come back before they stop: give a later end."),
         (ask.ends_at <= now, "The end has passed: give a later one."),
         (
@@ -230,7 +243,7 @@ def _checked(ask: Ask, now: datetime) -> Ask:
     if told := next((text for is_so, text in wrong if is_so), None):
         raise WrongPlan(told)
     # A plan for now begins now: the clocks of people and of the database differ by seconds.
-    return replace(ask, reason=reason, starts_at=max(ask.starts_at, now) if ask.starts_at > now - HARD_LIMIT else now)
+    return replace(ask, reason=reason, starts_at=max(ask.starts_at, now))
 
 
 def _may_plan(site: Site, by: User | None) -> None:
@@ -242,12 +255,14 @@ def _may_plan(site: Site, by: User | None) -> None:
         raise NotAllowed("This site is not yours to plan for.")
 
 
-def _known(key: str, ask: Ask) -> CurtailmentPlan | None:
+def _known(key: str, ask: Ask, by: User | None) -> CurtailmentPlan | None:
     plan = CurtailmentPlan.objects.filter(idempotency_key=key).first()
     if plan is None:
         return None
-    if (plan.site_id, plan.target_power_reduction, plan.recovery_time) != (ask.site.pk, ask.target_mw, ask.ends_at):
-        raise KeyReused(f"This key stands for plan {plan.pk}, which is another one: use a new key.")
+    mine = plan.created_by_id == (by.pk if by else None)
+    same = (plan.site_id, plan.target_power_reduction, plan.recovery_time) == (ask.site.pk, ask.target_mw, ask.ends_at)
+    if not (mine and same):
+        raise KeyReused("This key stands for another plan: use a new key.")
     return plan
 
 

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from analytics.hashprice import DAY_H, TH_PER_PH, W_PER_KW
 from curtailment.models import SitePolicy
 from curtailment.selection import Candidate, Selection
 
-RAMP_MINUTES = 10  # from the order to wake until a machine hashes as before; most makes take five to ten
 LISTED_REASONS = 500  # machines left out that are named; all of them are counted
 MW = Decimal(1_000_000)
 CENT = Decimal("0.01")
@@ -23,6 +24,7 @@ def preview(
     serials: Mapping[int, str],
     clients: Mapping[str, str],
     hashprice: Decimal | None,
+    hashprice_at: datetime | None,
     price_per_kwh: Decimal | None,
     minutes: int,
     policy: SitePolicy,
@@ -35,7 +37,8 @@ def preview(
     ths = _decimal(selection.hashrate_ths)
     saved = None if price_per_kwh is None else kw * price_per_kwh
     forgone = None if hashprice is None else hashprice * ths / TH_PER_PH / DAY_H
-    restart = None if forgone is None else forgone * RAMP_MINUTES / 60
+    ramp = _decimal(sum(one.hashrate_ths * one.warm_up_min for one in selection.chosen) / 60)
+    restart = None if hashprice is None else hashprice * ramp / TH_PER_PH / DAY_H
     return {
         "machines": len(selection.chosen),
         "reserve": len(selection.reserve),
@@ -45,6 +48,8 @@ def preview(
         "shortfall_kw": round(selection.shortfall_w / W_PER_KW, 3),
         "overshoot_kw": round(selection.overshoot_w / W_PER_KW, 3),
         "price_usd_per_mwh": None if price_per_kwh is None else str((price_per_kwh * 1000).quantize(CENT)),
+        "hashprice_usd_per_ph_day": _money(hashprice),
+        "hashprice_at": None if hashprice_at is None else hashprice_at.isoformat(),
         "saved_usd_per_h": _money(saved),
         "forgone_usd_per_h": _money(forgone),
         "restart_usd": _money(restart),
@@ -61,16 +66,16 @@ def pays_after(saved: Decimal | None, forgone: Decimal | None, restart: Decimal 
     """Minutes that it must last for the savings to cover the restart; None where it never does, or nobody knows."""
     if saved is None or forgone is None or restart is None or saved <= forgone:
         return None
-    return int(-(-restart * 60 // (saved - forgone)))
+    return ceil(restart * 60 / (saved - forgone))
 
 
 def up_minutes(selection: Selection, policy: SitePolicy) -> int:
-    """How long waking takes in the site's waves, the last machine's ramp included."""
+    """How long waking takes in the site's waves, the last machine's warming up included."""
     machines = len(selection.chosen)
     wave = policy.wake_wave or min(100, max(10, -(-2 * machines // 100)))
     waves_s = max(0, -(-machines // wave) - 1) * policy.wake_every_s
     limit_s = float(selection.power_w / 1e6 / float(policy.up_mw_per_min) * 60) if policy.up_mw_per_min else 0.0
-    return round(max(waves_s, limit_s) / 60) + RAMP_MINUTES
+    return round(max(waves_s, limit_s) / 60) + round(max((one.warm_up_min for one in selection.chosen), default=0))
 
 
 def _worth(saved: Decimal | None, forgone: Decimal | None, restart: Decimal | None, minutes: int) -> Decimal | None:

@@ -2,19 +2,29 @@
 
 Watts and TH/s are floats: sums of thousands of measured values, compared, never billed. A strategy gives an order and a cost;
 machines are taken in that order until the target is met, and the end of the list is then improved: what can be dropped is
-dropped, and one machine is exchanged for another where that meets the target at less cost.
+dropped, and up to three machines are exchanged for others where that meets the target at less cost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
-NEVER = "protected"
-VIP = "vip"
-UNKNOWN_MARGIN = float("inf")
-# Machines at the end of the list and behind it among which exchanges are tried; more gain nothing measurable.
-EXCHANGED = 150
-MOST_EXCHANGES = 40
+from curtailment.candidate import (
+    NEVER,
+    Candidate,
+    Cost,
+    Order,
+    forgone_hashrate,
+    forgone_margin,
+    forgone_standing,
+    least_efficient,
+    lowest_margin,
+    standard_first,
+)
+from curtailment.exchange import Unit, drop, exchange
+
+__all__ = ["NOT_NAMED", "Candidate", "Selection", "least_hashrate_ths", "select"]
+
 # Machines that may have to stand in for others: fleets lose up to a tenth of their answers, small plans a few machines.
 RESERVE_SHARE = 0.25
 LEAST_RESERVE = 20
@@ -24,28 +34,6 @@ NOT_NEEDED = "not needed: the target is met without it"
 IS_PROTECTED = "protected: never stopped"
 IN_NO_RACK = "it stands in no rack"
 ON_NO_CIRCUIT = "its rack is on no circuit"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A machine that could be stopped. `margin_usd_per_h` is what it earns beyond its power, None where that is not known."""
-
-    miner_id: int
-    baseline_w: float
-    hashrate_ths: float
-    client_id: str | None = None
-    margin_usd_per_h: float | None = None
-    tier: str = "standard"
-    rack_id: int | None = None
-    circuit_id: int | None = None
-
-    @property
-    def j_per_th(self) -> float:
-        return self.baseline_w / self.hashrate_ths if self.hashrate_ths > 0 else float("inf")
-
-    @property
-    def margin_usd_per_mwh(self) -> float:
-        return UNKNOWN_MARGIN if self.margin_usd_per_h is None else self.margin_usd_per_h * 1e6 / self.baseline_w
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +62,6 @@ class Selection:
         return 0.0 if self.target_w is None else max(0.0, self.power_w - self.target_w)
 
 
-@dataclass(slots=True)
-class Unit:
-    """What is stopped together: one machine, or a rack or circuit of them."""
-
-    machines: list[Candidate]
-    cost: float
-    power_w: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.power_w = sum(one.baseline_w for one in self.machines)
-
-
-Order = Callable[[Candidate], tuple[float | int, ...]]
-Cost = Callable[[Candidate], float]
-
-
-def least_efficient(one: Candidate) -> tuple[float | int, ...]:
-    return (-one.j_per_th, -one.baseline_w, one.miner_id)
-
-
-def lowest_margin(one: Candidate) -> tuple[float | int, ...]:
-    return (one.margin_usd_per_mwh, *least_efficient(one))
-
-
-def standard_first(one: Candidate) -> tuple[float | int, ...]:
-    return (int(one.tier == VIP), *least_efficient(one))
-
-
-def forgone_hashrate(one: Candidate) -> float:
-    return one.hashrate_ths
-
-
-def forgone_margin(one: Candidate) -> float:
-    return one.hashrate_ths if one.margin_usd_per_h is None else one.margin_usd_per_h
-
-
 def select(
     candidates: Iterable[Candidate],
     *,
@@ -135,8 +87,7 @@ def select(
     elif strategy in SINGLE:
         order, cost = SINGLE[strategy]
         units = [Unit([one], cost(one)) for one in sorted(able, key=order)]
-        tiers = (lambda unit: unit.machines[0].tier == VIP) if strategy == "tiers" else None
-        chosen, rest = _take(units, target_w, same=tiers)
+        chosen, rest = _take(units, target_w)
     else:
         raise ValueError(f"{strategy} is no strategy.")
     count = max(LEAST_RESERVE, round(RESERVE_SHARE * len(chosen)))
@@ -157,13 +108,8 @@ def _able(candidates: Iterable[Candidate], listed: Collection[int] | None, left_
     return able
 
 
-def _take(
-    units: Sequence[Unit], target_w: float | None, *, same: Callable[[Unit], bool] | None = None
-) -> tuple[list[Candidate], list[Candidate]]:
-    """Units in their order until the target is met, the end improved; and what is left, in order.
-
-    `same` keeps exchanges within one kind of unit, so that a VIP's machine never goes for a standard one.
-    """
+def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate], list[Candidate]]:
+    """Units in their order until the target is met, the end improved; and what is left, in order."""
     if target_w is None:
         return _machines(units), []
     power_w, taken = 0.0, 0
@@ -173,8 +119,8 @@ def _take(
     places = {id(unit): place for place, unit in enumerate(units)}
     chosen, rest = list(units[:taken]), list(units[taken:])
     if power_w >= target_w:
-        _exchange(chosen, rest, power_w - target_w, same)
-        _drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
+        exchange(chosen, rest, power_w - target_w)
+        drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
     chosen.sort(key=lambda unit: places[id(unit)])
     rest.sort(key=lambda unit: places[id(unit)])
     return _machines(chosen), _machines(rest)
@@ -182,48 +128,6 @@ def _take(
 
 def _machines(units: Iterable[Unit]) -> list[Candidate]:
     return [one for unit in units for one in unit.machines]
-
-
-def _exchange(chosen: list[Unit], rest: list[Unit], overshoot_w: float, same: Callable[[Unit], bool] | None) -> None:
-    """Give one back, or exchange one for another, where the target is still met and the cost falls most; again while it does."""
-    for _ in range(MOST_EXCHANGES):
-        best, gain = None, 0.0
-        for place in range(max(0, len(chosen) - EXCHANGED), len(chosen)):
-            out = chosen[place]
-            for other, saved in _ways_out(out, rest, overshoot_w, same):
-                if saved > gain:
-                    best, gain = (place, other), saved
-        if best is None:
-            return
-        place, other = best
-        out = chosen.pop(place)
-        overshoot_w -= out.power_w
-        if other is not None:
-            into = rest.pop(other)
-            chosen.append(into)
-            overshoot_w += into.power_w
-        rest.append(out)
-
-
-def _ways_out(
-    out: Unit, rest: Sequence[Unit], overshoot_w: float, same: Callable[[Unit], bool] | None
-) -> Iterator[tuple[int | None, float]]:
-    """Places in `rest` of units that could stand in for this one, None for nobody; with the cost that is saved."""
-    needed_w = out.power_w - overshoot_w
-    if needed_w <= 0:
-        yield None, out.cost
-    for other, into in enumerate(rest[:EXCHANGED]):
-        if into.power_w >= needed_w and (same is None or same(out) == same(into)):
-            yield other, out.cost - into.cost
-
-
-def _drop(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
-    """Until the overshoot is less than the smallest unit that could be dropped: the dearest that fits goes."""
-    while fitting := [unit for unit in chosen if unit.power_w <= overshoot_w]:
-        out = max(fitting, key=lambda unit: (unit.cost, unit.power_w, -unit.machines[0].miner_id))
-        chosen.remove(out)
-        rest.append(out)
-        overshoot_w -= out.power_w
 
 
 def _fair_share(
@@ -240,11 +144,12 @@ def _fair_share(
         return _interleaved(by_client), []
     power_w = {client: sum(one.baseline_w for one in machines) for client, machines in by_client.items()}
     total_w = sum(power_w.values())
+    quotas = {client: min(1.0, target_w / total_w) * theirs_w for client, theirs_w in power_w.items()}
     taken: dict[str | None, list[Candidate]] = {}
     sum_w = 0.0
     for client, machines in by_client.items():
-        quota_w, count, had_w = min(1.0, target_w / total_w) * power_w[client], 0, 0.0
-        while count < len(machines) and had_w + machines[count].baseline_w <= quota_w:
+        count, had_w = 0, 0.0
+        while count < len(machines) and had_w + machines[count].baseline_w <= quotas[client]:
             had_w += machines[count].baseline_w
             count += 1
         taken[client] = machines[:count]
@@ -260,14 +165,26 @@ def _fair_share(
                 sum_w += taken[client][-1].baseline_w
                 by_client[client].remove(taken[client][-1])
                 by_client[client].insert(len(taken[client]) - 1, taken[client][-1])
-    units = {client: [Unit([one], one.hashrate_ths) for one in machines] for client, machines in taken.items()}
-    flat, spare = [unit for client in reversed(turn) for unit in units[client]], list[Unit]()
-    if sum_w >= target_w:
-        _drop(flat, spare, sum_w - target_w)
-    kept = {unit.machines[0].miner_id for unit in flat}
+    kept = _without_excess(taken, quotas, sum_w - target_w)
     chosen = {client: [one for one in machines if one.miner_id in kept] for client, machines in by_client.items()}
     rest = {client: [one for one in machines if one.miner_id not in kept] for client, machines in by_client.items()}
     return _interleaved(chosen), _interleaved(rest)
+
+
+def _without_excess(
+    taken: Mapping[str | None, Sequence[Candidate]], quotas: Mapping[str | None, float], overshoot_w: float
+) -> set[int]:
+    """Ids of what is taken, less those that can be dropped and leave their client within one machine of their quota."""
+    ahead_w = {client: sum(one.baseline_w for one in machines) - quotas[client] for client, machines in taken.items()}
+    largest_w = {client: max((one.baseline_w for one in machines), default=0) for client, machines in taken.items()}
+    kept = {one.miner_id for machines in taken.values() for one in machines}
+    last_first = ((client, one) for client, machines in taken.items() for one in reversed(machines))
+    for client, one in sorted(last_first, key=lambda pair: -ahead_w[pair[0]]):
+        if one.baseline_w <= overshoot_w and ahead_w[client] - one.baseline_w > -largest_w[client]:
+            kept.discard(one.miner_id)
+            overshoot_w -= one.baseline_w
+            ahead_w[client] -= one.baseline_w
+    return kept
 
 
 def _last_one(behind: Sequence[Candidate], missing_w: float) -> Candidate:
@@ -304,7 +221,7 @@ def _grouped(
 SINGLE: dict[str, tuple[Order, Cost]] = {
     "least_efficient": (least_efficient, forgone_hashrate),
     "lowest_margin": (lowest_margin, forgone_margin),
-    "tiers": (standard_first, forgone_hashrate),
+    "tiers": (standard_first, forgone_standing),
     "listed": (least_efficient, forgone_hashrate),
 }
 GROUPED: dict[str, tuple[Callable[[Candidate], int | None], str]] = {

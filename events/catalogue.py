@@ -94,6 +94,11 @@ MINER_EXAMPLE = {
 }
 COMMANDED: dict[str, Schema] = {name: MINER[name] for name in ("miner_id", "serial_number", "site_id")}
 COMMANDED_EXAMPLE = {name: MINER_EXAMPLE[name] for name in COMMANDED}
+PLAN: dict[str, Schema] = {
+    "plan_id": {"type": "integer", "description": "the curtailment plan"},
+    "site_id": {"type": "integer", "description": "where its machines stand"},
+}
+PLAN_EXAMPLE = {"plan_id": 7, "site_id": 1}
 TICKET: dict[str, Schema] = {
     "ticket_id": {"type": "integer", "description": "the ticket"},
     "miner_id": {"type": "integer", "description": "the machine"},
@@ -112,6 +117,32 @@ TICKET_EXAMPLE = {
     "starts_at": "2026-11-23T04:21:00+00:00",
     "ends_at": None,
 }
+
+PLANNED: dict[str, Schema] = {
+    "plan_id": {"type": "integer", "description": "the curtailment plan"},
+    "site_id": {"type": "integer", "description": "where"},
+    "machines": {"type": "integer", "description": "how many are to stop"},
+    "planned_kw": {"type": "number", "description": "sum of their baselines"},
+    "scheduled_time": {"type": "string", "format": "date-time", "description": "when they are to stop"},
+    "recovery_time": {"type": "string", "format": "date-time", "description": "when they are to come back"},
+    "by_id": {"type": ["string", "null"], "description": "who; null for a rule or the command line"},
+}
+PLANNED_EXAMPLE = {
+    "plan_id": 17,
+    "site_id": 1,
+    "machines": 614,
+    "planned_kw": 2001.4,
+    "scheduled_time": "2026-11-23T16:00:00+00:00",
+    "recovery_time": "2026-11-23T18:00:00+00:00",
+    "by_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11",
+}
+
+PLAN_ACT: dict[str, Schema] = {name: PLANNED[name] for name in ("plan_id", "site_id", "by_id")}
+PLAN_ACT_EXAMPLE = {name: PLANNED_EXAMPLE[name] for name in PLAN_ACT}
+SITE_ACT: dict[str, Schema] = {name: PLANNED[name] for name in ("site_id", "by_id")}
+SITE_ACT_EXAMPLE = {name: PLANNED_EXAMPLE[name] for name in SITE_ACT}
+REASON: Schema = {"type": "string", "description": "why, for people"}
+UNTIL: Schema = {"type": "string", "format": "date-time", "description": "until when"}
 
 ALERT: dict[str, Schema] = {
     "alert_id": {"type": "integer", "description": "the alert"},
@@ -159,6 +190,18 @@ INVOICE_EXAMPLE = {
     "due_date": "2026-12-07",
 }
 BALANCE: Schema = {"type": "string", "description": "what is open after it"}
+SIGNAL_SOURCE: dict[str, Schema] = {
+    "source_id": {"type": "string", "format": "uuid", "description": "the source of signals"},
+    "name": {"type": "string", "description": "what the farm calls it"},
+    "site_id": {"type": "integer", "description": "the site that follows it"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was noticed"},
+}
+SIGNAL_SOURCE_EXAMPLE = {
+    "source_id": "0b7a4b9e-6a58-4d3c-9d0a-3a6c1f0e8b11",
+    "name": "ERCOT programme",
+    "site_id": 1,
+    "at": "2026-11-23T17:04:00+00:00",
+}
 
 CATALOGUE: dict[str, EventType] = {
     event.name: event
@@ -274,6 +317,69 @@ CATALOGUE: dict[str, EventType] = {
             COMMANDED_EXAMPLE | {"found": "serial number SMTTYRHBDJAAI0999, MAC 02:00:00:00:00:01"},
         ),
         EventType(
+            "curtailment.plan_started",
+            "an approved plan begins to stop machines",
+            PLAN
+            | {
+                "machines": {"type": "integer", "description": "how many it is to stop"},
+                "until": {"type": "string", "format": "date-time", "description": "when they come back"},
+                "reason": {"type": "string", "description": "why, for people"},
+            },
+            PLAN_EXAMPLE | {"machines": 600, "until": "2026-11-23T18:00:00+00:00", "reason": "the grid asked for it"},
+        ),
+        EventType(
+            "curtailment.plan_executed",
+            "every machine of a plan was measured to be off, or given up for now",
+            PLAN
+            | {
+                "off": {"type": "integer", "description": "machines that were measured to be off"},
+                "unreachable": {"type": "integer", "description": "machines that did not stop; they are tried again"},
+                "power_reduced_mw": {"type": ["number", "null"], "description": "measured; null without any meter"},
+                "power_estimated_mw": {"type": "number", "description": "of machines that are off and have no meter"},
+                "shortfall_mw": {"type": "number", "description": "what is missing of the target"},
+            },
+            PLAN_EXAMPLE
+            | {
+                "off": 570,
+                "unreachable": 30,
+                "power_reduced_mw": 1.72,
+                "power_estimated_mw": 0.0,
+                "shortfall_mw": 0.03,
+            },
+        ),
+        EventType(
+            "curtailment.plan_recovering",
+            "a plan is over and its machines are brought back",
+            PLAN
+            | {
+                "machines": {"type": "integer", "description": "how many were ordered to stop"},
+                "requested": {"type": "boolean", "description": "whether somebody asked for it before the end"},
+            },
+            PLAN_EXAMPLE | {"machines": 600, "requested": False},
+        ),
+        EventType(
+            "curtailment.plan_recovered",
+            "every machine of a plan hashes again as measured, or was released",
+            PLAN | {"done": {"type": "integer", "description": "machines that were measured to hash again"}},
+            PLAN_EXAMPLE | {"done": 570},
+        ),
+        EventType(
+            "curtailment.recovery_late",
+            "machines of a plan are not back ten minutes after they should be; they are tried for ever",
+            PLAN | {"open": {"type": "integer", "description": "machines that are not back"}},
+            PLAN_EXAMPLE | {"open": 30},
+        ),
+        EventType(
+            "curtailment.miner_drifted",
+            "a machine that was off hashes again by itself; it is stopped again",
+            PLAN
+            | {
+                "miner_id": {"type": "integer", "description": "the machine"},
+                "drifts": {"type": "integer", "description": "how often in this plan"},
+            },
+            PLAN_EXAMPLE | {"miner_id": 17, "drifts": 1},
+        ),
+        EventType(
             "market.stale",
             "a collection found no price: no source answered, or those that did disagree; once until there is a price again",
             {
@@ -296,6 +402,29 @@ CATALOGUE: dict[str, EventType] = {
             },
         ),
         EventType(
+            "curtailment.settled",
+            "a plan that is over has been settled from its readings",
+            {
+                "plan_id": {"type": "integer", "description": "the plan"},
+                "site_id": {"type": "integer", "description": "where"},
+                "settlement_id": {"type": "integer", "description": "the settlement"},
+                "kwh_avoided": {
+                    "type": ["string", "null"],
+                    "description": "energy that was measured to be avoided, as a decimal; null when nothing was read",
+                },
+                "coverage": {"type": "string", "description": "share of the time off that was measured, 0 to 1"},
+                "content_hash": {"type": "string", "description": "SHA-256 of the settlement"},
+            },
+            {
+                "plan_id": 17,
+                "site_id": 2,
+                "settlement_id": 9,
+                "kwh_avoided": "4120.250000",
+                "coverage": "0.998200",
+                "content_hash": "3b7e41c8a9d0f25e6c1b8a7d4f90e2c3b5a6978812cd34ef56ab78cd90ef1234",
+            },
+        ),
+        EventType(
             "miner.offline",
             "no good reading of a machine for five minutes",
             MINER | {"error": {"type": "string", "description": "why the last attempt failed, e.g. `timeout`"}},
@@ -308,7 +437,130 @@ CATALOGUE: dict[str, EventType] = {
             MINER_EXAMPLE | {"error": None},
         ),
         EventType(
+            "curtailment.plan_created",
+            "somebody plans to stop machines; it waits for approval",
+            PLANNED,
+            PLANNED_EXAMPLE,
+        ),
+        EventType(
+            "curtailment.plan_edited",
+            "a plan is changed before it begins, and has to be approved anew",
+            PLANNED,
+            PLANNED_EXAMPLE,
+        ),
+        EventType(
+            "curtailment.plan_approved",
+            "a plan may run: somebody else than its maker, the rule that made it, or a break-glass approval lets it",
+            PLAN_ACT
+            | {
+                "kind": {
+                    "type": "string",
+                    "description": "`approval`, `alone` (one-person farm), `break_glass` or `rule`",
+                },
+                "machines": {"type": "integer", "description": "how many are to stop"},
+                "scheduled_time": PLANNED["scheduled_time"],
+                "recovery_time": PLANNED["recovery_time"],
+            },
+            PLAN_ACT_EXAMPLE
+            | {"kind": "approval", "machines": 614}
+            | {name: PLANNED_EXAMPLE[name] for name in ("scheduled_time", "recovery_time")},
+        ),
+        EventType(
+            "curtailment.plan_cancelled",
+            "somebody cancels a plan; machines that it stopped come back",
+            PLAN_ACT
+            | {"reason": REASON, "was": {"type": "string", "description": "its status before, e.g. `executing`"}},
+            PLAN_ACT_EXAMPLE | {"reason": "the grid operator called it off", "was": "approved"},
+        ),
+        EventType(
+            "curtailment.plan_extended",
+            "a second person lets a plan's machines stay off until later",
+            PLAN_ACT | {"reason": REASON, "until": UNTIL},
+            PLAN_ACT_EXAMPLE | {"reason": "the grid asks for another hour", "until": "2026-11-23T19:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.break_glass",
+            "one person alone lets an emergency plan run; every owner and admin gets a mail",
+            PLAN_ACT | {"reason": REASON, "until": UNTIL},
+            PLAN_ACT_EXAMPLE | {"reason": "the transformer is on fire", "until": "2026-11-23T17:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.restore_requested",
+            "somebody wants all machines of a plan back before its end",
+            PLAN_ACT | {"reason": REASON},
+            PLAN_ACT_EXAMPLE | {"reason": "the price fell"},
+        ),
+        EventType(
+            "curtailment.site_restored",
+            "somebody wants back all that plans stopped at a site; plans that had not begun are cancelled",
+            SITE_ACT | {"reason": REASON, "plans": {"type": "integer", "description": "how many running ones restore"}},
+            SITE_ACT_EXAMPLE | {"reason": "false alarm", "plans": 2},
+        ),
+        EventType(
+            "curtailment.site_frozen",
+            "no order of a plan leaves for a site, neither to stop nor to wake, until the freeze ends",
+            SITE_ACT | {"reason": REASON, "until": UNTIL},
+            SITE_ACT_EXAMPLE | {"reason": "people work at the switchgear", "until": "2026-11-23T17:00:00+00:00"},
+        ),
+        EventType(
+            "curtailment.site_unfrozen",
+            "somebody ends a freeze before its time; one that runs out is not told",
+            SITE_ACT | {"reason": REASON},
+            SITE_ACT_EXAMPLE | {"reason": ""},
+        ),
+        EventType(
+            "curtailment.four_eyes_changed",
+            "the owner says whether plans of a site need a second person",
+            SITE_ACT | {"reason": REASON, "on": {"type": "boolean", "description": "whether they do from now on"}},
+            SITE_ACT_EXAMPLE | {"reason": "one person runs this farm", "on": False},
+        ),
+        EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
+        ),
+        EventType(
+            "curtailment.rule_acted",
+            "an armed rule stops machines, or brings back those that it stopped",
+            {
+                "rule_id": {"type": "integer", "description": "the rule"},
+                "site_id": {"type": "integer", "description": "its site"},
+                "kind": {
+                    "type": "string",
+                    "description": "`schedule`, `price`, `power_cap`, `temperature` or `signal`",
+                },
+                "act": {"type": "string", "description": "`start` or `stop`"},
+                "why": {"type": "string", "description": "what it saw, for people"},
+                "plan_ids": {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "description": "plans that it made or ended",
+                },
+                "at": {"type": "string", "format": "date-time", "description": "when it was evaluated"},
+            },
+            {
+                "rule_id": 4,
+                "site_id": 1,
+                "kind": "price",
+                "act": "start",
+                "why": "182.40 $/MWh is above break-even 69.44 $/MWh",
+                "plan_ids": [31],
+                "at": "2026-11-23T17:05:00+00:00",
+            },
+        ),
+        EventType(
+            "curtailment.source_silent",
+            "a source of signals that promised a heartbeat is silent for too long; its fail-safe holds",
+            SIGNAL_SOURCE
+            | {
+                "silent_s": {"type": "integer", "description": "seconds since it was heard"},
+                "fail_safe": {"type": "string", "description": "what holds meanwhile: `hold`, `restore` or `curtail`"},
+            },
+            SIGNAL_SOURCE_EXAMPLE | {"silent_s": 301, "fail_safe": "hold"},
+        ),
+        EventType(
+            "curtailment.source_heard",
+            "a source that was silent is heard again",
+            SIGNAL_SOURCE,
+            SIGNAL_SOURCE_EXAMPLE,
         ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
         EventType(

@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.roles import Role
 from hosting.addresses import rules_of
 from hosting.models import Miner, OperationLog, Site
-from hosting.states import PEOPLES_MOVES, MinerStatus
+from hosting.states import PEOPLES_MOVES, WATCHED, MinerStatus
 
 
 class AddressTaken(Exception):
@@ -37,6 +37,32 @@ def start_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User |
 def end_maintenance(miners: "QuerySet[Miner]", *, reason: str = "", by: User | None) -> int:
     """Put machines in maintenance back to active; the collector moves those that do not answer to offline."""
     return _move_status(miners, MinerStatus.ACTIVE, operation="activate", details=reason, by=by)
+
+
+def curtail_miners(miners: "QuerySet[Miner]", *, reason: str = "", by: User | None) -> int:
+    """Mark active and offline machines as held off by a plan; the collector and people leave their status alone then."""
+    return _change(
+        miners,
+        only=Q(status__in=WATCHED),
+        values={"status": MinerStatus.CURTAILED},
+        operation="curtailed",
+        details=reason,
+        by=by,
+    )
+
+
+def uncurtail_miners(
+    miners: "QuerySet[Miner]", *, to: MinerStatus = MinerStatus.ACTIVE, reason: str = "", by: User | None
+) -> int:
+    """Give machines back that no plan holds any more; `to` is offline for one that does not answer."""
+    return _change(
+        miners,
+        only=Q(status=MinerStatus.CURTAILED),
+        values={"status": to},
+        operation="curtailment ended",
+        details=reason,
+        by=by,
+    )
 
 
 def start_reading(miners: "QuerySet[Miner]", *, by: User) -> int:

@@ -66,7 +66,7 @@ def bill_last_month(*, by: User) -> RunPreview:
 def fill_hours(site: Site, month: date) -> None:
     """The ledger's rows of a month of which it knows nothing."""
     span = month_at(month, site.time_zone)
-    values = {"site": site.pk, "start": span.starts_at, "end": span.ends_at}
+    values: dict[str, Any] = {"site": site.pk, "start": span.starts_at, "end": span.ends_at}
     if MinerHour.objects.filter(site=site, starts_at__gte=span.starts_at, starts_at__lt=span.ends_at).exists():
         return
     customers = SUMS.format(

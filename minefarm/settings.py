@@ -272,6 +272,7 @@ REST_FRAMEWORK = {
         "failed_token": env.str("API_RATE_FAILED_TOKENS", default="30/3min"),
         "new_token": env.str("API_RATE_NEW_TOKENS", default="10/hour"),
         "agent": env.str("API_RATE_AGENT", default="240/min"),
+        "signals": env.str("API_RATE_SIGNALS", default="120/min"),
     },
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["minefarm.lib.rendering.OrjsonRenderer"],
@@ -352,6 +353,8 @@ CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {
     "hosting.tasks.sweep*": {"queue": "telemetry"},
     "hosting.tasks.work_commands": {"queue": "control"},
+    "curtailment.tasks.run_curtailment": {"queue": "control"},
+    "curtailment.tasks.evaluate_rules": {"queue": "control"},
     "hosting.tasks.discover*": {"queue": "default"},
     "events.tasks.dispatch*": {"queue": "outbox"},
 }
@@ -361,6 +364,12 @@ TELEMETRY_POLL_TIMEOUT_S = env.float("TELEMETRY_POLL_TIMEOUT_S", default=3.0)
 TELEMETRY_POLL_CONCURRENCY = env.int("TELEMETRY_POLL_CONCURRENCY", default=2000)
 TELEMETRY_SPOOL_MAX_MB = env.int("TELEMETRY_SPOOL_MAX_MB", default=2048)
 TELEMETRY_PARTITION_DAYS_AHEAD = env.int("TELEMETRY_PARTITION_DAYS_AHEAD", default=7)
+
+# --- curtailment ------------------------------------------------------------------------------------------------------
+# A pass that dies is succeeded by another one after so many seconds.
+CURTAILMENT_LOCK_TTL_S = env.float("CURTAILMENT_LOCK_TTL_S", default=30.0)
+# How long after a plan's end the watchdog waits for the passes before it brings the machines back itself.
+CURTAILMENT_WATCHDOG_AFTER_S = env.float("CURTAILMENT_WATCHDOG_AFTER_S", default=180.0)
 
 # --- where machines may be (hosting/addresses.py) ----------------------------------------------------------------------
 PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]

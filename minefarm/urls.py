@@ -10,6 +10,8 @@ urlpatterns = [
     path("", include("analytics.urls")),
     path("crm/billing/", include("crm.billing_urls")),
     path("invoices/", include("crm.invoice_urls")),
+    path("curtailment/", include("curtailment.urls")),
+    path("curtailment/", include("curtailment.rule_urls")),
     path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),

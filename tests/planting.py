@@ -17,16 +17,23 @@ WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
 APPEND_ONLY = {
-    *("impersonations", "login_records"),
-    *("crm_usage_snapshots", "crm_usage_days", "crm_invoices", "crm_invoice_lines", "crm_payments"),
+    *("impersonations", "login_records", "crm_invoices", "crm_invoice_lines", "crm_payments"),
+    *("crm_usage_snapshots", "crm_usage_days", "curtailment_plan_events", "curtailment_approvals"),
+    *("curtailment_settlements", "curtailment_settlement_clients", "curtailment_settlement_miners"),
+    "curtailment_settlement_intervals",
 }
 # Where the first of the choices, or the plainest value, does not go with the other columns.
-CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1} | {
+CHOSEN: dict[str, Any] = {
+    "login_records.outcome": "bad_password",
     # Issued: a draft is nothing that its client could see.
+    "crm_invoices.net": 1,
     "crm_invoices.status": "sent",
     "crm_invoices.issue_date": date(2026, 11, 1),
     "crm_invoices.due_date": date(2026, 11, 15),
     "crm_invoices.content_hash": "x",
+    # A rule approves its own plan; a person could not.
+    "curtailment_plans.plan_type": "automatic",
+    "curtailment_approvals.kind": "rule",
 }
 # One of two owners is given.
 LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
@@ -53,7 +60,12 @@ def owned(model: type[models.Model], person: Any) -> Q | None:
 
 RELATED = (
     {"accounts.User": ""},
-    {"hosting.Miner": "__client", "events.EventEndpoint": "__owner_id", "events.OutboxEvent": "__client_id"},
+    {
+        "curtailment.CurtailmentPlan": "__created_by",
+        "hosting.Miner": "__client",
+        "events.EventEndpoint": "__owner_id",
+        "events.OutboxEvent": "__client_id",
+    },
     {"hosting.Site": "__miners__client"},
 )
 
@@ -143,7 +155,7 @@ def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
         # What ends after it starts does so here too.
-        ends = field.attname in {"ends_at", "recovery_time"}
+        ends = field.attname in {"ends_at", "recovery_time", "off_until"}
         return timezone.now() - timedelta(hours=0 if ends else 1)
     if kind == "DateTimeRangeField":
         return (timezone.now() - timedelta(hours=1), timezone.now())

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('crm', '0011_invoice_row_security'),
+        ('crm', '0004_invoice_row_security'),
         ('hosting', '0022_excused_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

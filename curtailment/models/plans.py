@@ -1,5 +1,7 @@
 """Plans to stop machines, the machines in them, and who approved what."""
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Self
 
 from django.conf import settings
@@ -24,12 +26,15 @@ from curtailment.states import (
 )
 from hosting.models import Miner, MinerCommand, Site
 
+# A row that never was live is of a plan that nobody approved: its client hears nothing of it. The wall says the same.
+ANNOUNCED = Q(live=True) | Q(dispatched_at__isnull=False) | Q(ended_at__isnull=False)
+
 
 class PlanRows(models.QuerySet["CurtailmentPlan"]):
     def for_user(self, user: User) -> Self:
         """Staff: plans of the sites that they reach. A client: plans with machines that were theirs. Nobody else any."""
         if user.role == Role.CLIENT:
-            mine = PlanMiner.objects.filter(client=user).values("plan")
+            mine = PlanMiner.objects.filter(ANNOUNCED, client=user).values("plan")
             return self.filter(pk__in=mine).exclude(status=PlanStatus.PENDING)
         if not user.is_staff:
             return self.none()
@@ -87,13 +92,21 @@ class CurtailmentPlan(models.Model):
         blank=True,
         help_text="Sum of baseline less measured power of the machines that are off; NULL before anything was measured.",
     )
+    power_estimated = models.DecimalField(
+        "without a meter (MW)",
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Baselines of the machines that hash nothing and report no power: not in what was measured.",
+    )
     shortfall = models.DecimalField(
         "shortfall (MW)",
         max_digits=12,
         decimal_places=6,
         null=True,
         blank=True,
-        help_text="Target less measured, not below 0.",
+        help_text="Target less measured and estimated, not below 0.",
     )
     preview = models.JSONField(
         default=dict,
@@ -103,6 +116,14 @@ class CurtailmentPlan(models.Model):
     version = models.IntegerField(default=1, db_default=1)
     content_hash = models.TextField(help_text="SHA-256 of times, target and machines in their order.")
     idempotency_key = models.TextField(null=True, blank=True, unique=True)
+    rule = models.ForeignKey(
+        "curtailment.CurtailmentRule",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="plans",
+        help_text="The rule that made it; its arming is the approval.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -112,6 +133,16 @@ class CurtailmentPlan(models.Model):
         related_name="+",
         db_index=False,
         help_text="Empty: a rule, or the command line.",
+    )
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        db_column="edited_by",
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who changed it last; neither they nor who made it approve it.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
@@ -139,6 +170,11 @@ class CurtailmentPlan(models.Model):
                 violation_error_message="The machines come back before they stop: give a later end.",
             ),
             models.CheckConstraint(
+                condition=Q(recovery_time__lte=F("scheduled_time") + timedelta(days=7)),
+                name="curtailment_plans_a_week_at_most",
+                violation_error_message="A plan lasts a week at most: give an earlier end.",
+            ),
+            models.CheckConstraint(
                 condition=Q(target_power_reduction__isnull=True) | Q(target_power_reduction__gt=0),
                 name="curtailment_plans_target_positive",
             ),
@@ -147,12 +183,22 @@ class CurtailmentPlan(models.Model):
     def __str__(self) -> str:
         return f"plan {self.pk}"
 
+    @property
+    def target_kw(self) -> Decimal:
+        """What was asked for, or what the named machines draw."""
+        mw = self.planned_reduction if self.target_power_reduction is None else self.target_power_reduction
+        return mw * 1000
+
+    @property
+    def planned_kw(self) -> Decimal:
+        return self.planned_reduction * 1000
+
 
 class PlanMinerRows(models.QuerySet["PlanMiner"]):
     def for_user(self, user: User) -> Self:
         """Staff: machines of plans that they reach. A client: rows of machines that were theirs then."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user).exclude(plan__status=PlanStatus.PENDING)
+            return self.filter(ANNOUNCED, client=user)
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(plan__site__in=user.site_ids)
@@ -199,6 +245,7 @@ class PlanMiner(models.Model):
     dispatched_at = models.DateTimeField(null=True, help_text="First order to sleep.")
     confirmed_at = models.DateTimeField(null=True, help_text="When it was measured to be off.")
     observed_w = models.DecimalField("measured (W)", max_digits=10, decimal_places=2, null=True)
+    measured_at = models.DateTimeField(null=True, help_text="When that was read; power falls for a while yet at first.")
     drifts = models.IntegerField(default=0, db_default=0, help_text="How often it came back by itself.")
     release_requested_at = models.DateTimeField(null=True, help_text="Somebody wants this machine back now.")
     restoring_at = models.DateTimeField(null=True, help_text="First order to wake.")

@@ -4,8 +4,19 @@
 API, commands and plans all go through these two.
 """
 
+from hosting.commands.calling_off import call_off, free_claims
 from hosting.commands.finishing import Worked
 from hosting.commands.ordering import KeyReused, NoMachines, NotAllowed, WrongOrder, order_machines
 from hosting.commands.working import work_commands
 
-__all__ = ["KeyReused", "NoMachines", "NotAllowed", "Worked", "WrongOrder", "order_machines", "work_commands"]
+__all__ = [
+    "KeyReused",
+    "NoMachines",
+    "NotAllowed",
+    "Worked",
+    "WrongOrder",
+    "call_off",
+    "free_claims",
+    "order_machines",
+    "work_commands",
+]

@@ -50,12 +50,14 @@ def order_machines(
     reason: str,
     idempotency_key: str | None = None,
     expires_after: timedelta = EXPIRES_AFTER,
+    tell_workers: bool = True,
     by: User | None,
 ) -> CommandBatch:
     """Write down the order to the machines that the person reaches, and let workers know once that is committed.
 
     Machines in maintenance, of unexpected identity, without an allowed address or with a command under way get their result at
-    once. The same key and order again return the batch of the first time. `by` None is whoever runs commands on the server,
+    once. The same key and order again return the batch of the first time. Whoever carries the order out itself does without
+    `tell_workers`, and then without the broker. `by` None is whoever runs commands on the server,
     or MineFarm itself. Raises NotAllowed, WrongOrder, NoMachines, KeyReused.
     """
     if by is not None and not by.may("miner:command"):
@@ -83,7 +85,8 @@ def order_machines(
                 expires_at=database_now() + expires_after,
             )
             _write_commands(batch, ids)
-            transaction.on_commit(poke)
+            if tell_workers:
+                transaction.on_commit(poke)
     except IntegrityError:  # the same key at the same moment
         if idempotency_key and (known := _known(by, idempotency_key, print_of)):
             return known

@@ -25,32 +25,46 @@ IDLE_S = 0.3
 SENT_OUT = (CommandStatus.SENT, CommandStatus.ACCEPTED)
 
 
+def never() -> bool:
+    return False
+
+
 def work_commands(
-    *, seconds: float = 0.0, batch_id: int | None = None, progress: Callable[[], None] | None = None
+    *,
+    seconds: float = 0.0,
+    batch_id: int | None = None,
+    only: Q | None = None,
+    claimer: str = "",
+    stopped: Callable[[], bool] = never,
+    progress: Callable[[], None] | None = None,
 ) -> Worked:
     """Do what is due, again and again for so many seconds (0: once); return what was moved.
 
-    `batch_id` keeps to one batch. `progress` is called after every pass. Returns early when no command is open.
+    `batch_id` keeps to one batch, `only` to the commands that fit. `claimer` begins the name under which rows are claimed, for
+    `free_claims`. No packet leaves once `stopped` says so. `progress` is called after every pass. Returns early when no command
+    is open.
     """
     worked, until = Worked(), time.monotonic() + seconds
+    which = _of(batch_id) & (only or Q())
     while True:
-        busy = one_pass(worked, batch_id)
+        busy = one_pass(worked, which, claimer=claimer, stopped=stopped)
         if progress is not None:
             progress()
-        if time.monotonic() >= until or not MinerCommand.objects.open().filter(_of(batch_id)).exists():
+        if stopped() or time.monotonic() >= until or not MinerCommand.objects.open().filter(which).exists():
             return worked
         if not busy:
             time.sleep(IDLE_S)
 
 
-def one_pass(worked: Worked, batch_id: int | None = None) -> bool:
+def one_pass(worked: Worked, which: Q | None = None, *, claimer: str = "", stopped: Callable[[], bool] = never) -> bool:
     """One wave of each kind; whether there was anything to do."""
+    which = which or Q()
     expire(worked)
-    me = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    waiting = _claim(me, Q(status=CommandStatus.QUEUED) & _of(batch_id))
+    me = f"{claimer}{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    waiting = _claim(me, Q(status=CommandStatus.QUEUED) & which)
     if waiting:
-        send_wave(me, waiting, worked)
-    watched = _claim(me, Q(status__in=SENT_OUT) & _of(batch_id))
+        send_wave(me, waiting, worked, stopped)
+    watched = [] if stopped() else _claim(me, Q(status__in=SENT_OUT) & which)
     if watched:
         judge_wave(me, watched, worked)
     finish_batches()

@@ -82,16 +82,24 @@ async def send_many(
     light: bool = True,
     concurrency: int = 500,
     deadline_s: float = 10.0,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Result]:
     """Give one order to all, at most `concurrency` at a time, and yield each result as it comes.
 
-    Each machine's deadline begins with its turn. Whoever stops listening stops the orders that were not given yet.
+    Each machine's deadline begins with its turn. Whoever stops listening stops the orders that were not given yet; so does
+    `stopped`, which is asked at each machine's turn: the right to command may have ended while this process was frozen.
     """
     # Two sockets each: some makes are asked who they are while the last connection closes.
     allowed = (raise_open_files(2 * concurrency + RESERVED_FILES) - RESERVED_FILES) // 2
+
+    async def give(machine: Machine) -> Result:
+        if stopped():
+            return Result(machine.key, Answer.UNREACHABLE, "not sent: this worker was told to stop", 0.0)
+        return await send(machine, order, watts=watts, light=light, deadline_s=deadline_s)
+
     crew = _Crew(
         iter(list(machines)),
-        lambda machine: send(machine, order, watts=watts, light=light, deadline_s=deadline_s),
+        give,
         at_most=max(1, min(concurrency, allowed)),
     )
     try:

@@ -16,6 +16,8 @@ from crm.invoicing import DraftLine, draft_invoice, issue_invoice
 from crm.models import BillingDetails, BillingRun
 from crm.payments import record_payment
 from crm.states import LineKind
+from curtailment.models import CurtailmentRule, MinerTier, PlanMiner, SignalSource
+from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -37,6 +39,8 @@ from hosting.models import (
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 from tests.crm.billing_cast import agree
+from tests.curtailment.raw_plans import a_plan, approve_raw
+from tests.curtailment.settled import over_plan
 
 
 @pytest.fixture
@@ -81,7 +85,17 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
+    plan = over_plan(site, [miner_a], owner)
+    settle_plan(plan)
+    MinerTier.objects.create(client=client_a, tier="vip")
+    source = SignalSource.objects.create(site=site, name="utility")
+    by_price = CurtailmentRule.objects.create(site=site, name="dear power", kind="price", content_hash="x")
     return {
+        "/curtailment/rules/sources/": source.pk,
+        "/curtailment/rules/": by_price.pk,
+        "/curtailment/sites/": site.pk,
+        "/curtailment/": plan.pk,
+        "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
         "/crm/billing/runs/": run.pk,
         "/crm/billing/contracts/": contract.pk,
@@ -99,6 +113,8 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/miners/": miner_a.pk,
         "/api/v1/miner-commands/": batch.pk,
         "/api/v1/sites/": site.pk,
+        "/api/v1/curtailment/sites/": site.pk,
+        "/api/v1/curtailment/plans/": approve_raw(a_plan(site, [miner_a], by=operator), admin).pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
         "/invoices/": invoice.pk,
@@ -117,6 +133,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
 TEXTS = {
     "secret": "no-such-invitation",
     "key": "no-such-key",
+    "source_id": "00000000-0000-0000-0000-000000000000",
     "uidb36": "0",
     "content_type_id": "1",
     "app_label": "hosting",
@@ -133,8 +150,12 @@ def path_values(things, client_a):
         for name in parameters(route):
             if name == "object_id":
                 found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
+            elif name == "target":
+                found[name] = PlanMiner.objects.order_by("pk").values_list("pk", flat=True).first()
             elif name == "pk":
                 found[name] = next(pk for start, pk in things.items() if route.startswith(start))
+            elif name == "miner":
+                found[name] = things["/miners/"]
             else:
                 found[name] = TEXTS[name]
         return found

@@ -70,6 +70,11 @@ WITHOUT_POLICY = {
     "crm_billing_runs": STAFF,
     "curtailment_site_policies": STAFF,
     "curtailment_approvals": STAFF,
+    "curtailment_settlement_intervals": STAFF,
+    "curtailment_plan_events": STAFF,
+    "curtailment_rules": STAFF,
+    "curtailment_signal_sources": STAFF,
+    "curtailment_signals": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.

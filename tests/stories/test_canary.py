@@ -12,6 +12,7 @@ from accounts.models import Impersonation
 from accounts.tokens import make_token
 from crm.models.contracts import CONTRACT_STAFF_COLUMNS
 from crm.models.invoices import INVOICE_STAFF_COLUMNS
+from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS, HIDDEN_OF_SETTLEMENTS
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.alerts import ALERT_STAFF_COLUMNS
 from hosting.models.inventory import MINER_STAFF_COLUMNS, SITE_STAFF_COLUMNS
@@ -31,6 +32,9 @@ HIDDEN = {
     "Invoice": INVOICE_STAFF_COLUMNS,
     "Payment": ("note", "recorded_by"),
     "Contract": CONTRACT_STAFF_COLUMNS,
+    "CurtailmentPlan": HIDDEN_OF_PLANS,
+    "PlanMiner": HIDDEN_OF_MINERS,
+    "Settlement": HIDDEN_OF_SETTLEMENTS,
 }
 
 

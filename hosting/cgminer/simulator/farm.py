@@ -32,6 +32,7 @@ REPLIES: dict[str, Callable[[SimulatedMiner, Reply | None], Reply | None]] = {
 MAX_REQUEST_BYTES = 16 * 1024
 DRIP_INTERVAL_S = 0.25
 BACKLOG = 64
+HANGS_UP = 0.25
 FILES_FOR_CONNECTIONS = 4_000
 FEWEST_FOR_CONNECTIONS = 200
 NO_REPLIES = (
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.open_ones.add(self.transport)
-        if not self.miner.answers:
+        if not self.miner.answers or (self.miner.fault == Fault.FLAKY and random.random() < HANGS_UP):  # noqa: S311
             self.transport.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:

@@ -42,6 +42,7 @@ class Fault(StrEnum):
     REBOOT = "reboot"  # goes down again and again
     WRONG_CLOCK = "wrong_clock"  # its own clock is years off
     REFUSES_WAKE = "refuses_wake"  # says yes to resume and sleeps on
+    FLAKY = "flaky"  # hangs up on one connection in four
     IGNORES = "ignores"  # says yes to every order and does nothing
 
 
@@ -104,6 +105,7 @@ class SimulatedMiner:
     wall_clock: Callable[[], float] = time.time
     asleep_by_configuration: bool = False  # sleep that outlasts a reboot
     blinking: bool = False
+    hears: Callable[["SimulatedMiner", str], None] | None = field(default=None, repr=False)  # told of every order
     limit_w: float | None = None  # what it was told to draw at most
     # The make's own things that last between requests: configuration, tokens, fixed parts of replies.
     memory: dict[str, object] = field(default_factory=dict, repr=False)
@@ -133,19 +135,28 @@ class SimulatedMiner:
 
     def stop(self, in_s: float = 0.0) -> None:
         """Sleep: the boards go dark at once, the power falls within seconds. `in_s` puts the order off."""
+        self._hear("sleep")
         self._order("stop", in_s)
+
+    def was_asleep(self) -> None:
+        """It has slept for long when it is made."""
+        self.keep_asleep(asleep=True)
+        self._phase, self._since, self._power_then_w = Phase.SLEEPING, -self.traits.uptime_s, 0.0
 
     def wake(self, in_s: float = 0.0) -> None:
         """Hash again, tens of seconds from now; a machine that refuses to wake takes the order and sleeps on."""
+        self._hear("wake")
         if self.fault != Fault.REFUSES_WAKE:
             self._order("wake", in_s)
 
     def reboot(self, in_s: float = 0.0) -> None:
         """Go down for half a minute; uptime and counters begin again."""
+        self._hear("reboot")
         self._order("reboot", in_s)
 
     def limit(self, watts: float | None) -> None:
         """Draw so many watts at most, and hash accordingly; None lifts the limit."""
+        self._hear("limit")
         if self.fault != Fault.IGNORES:
             self.limit_w = watts
 
@@ -158,6 +169,10 @@ class SimulatedMiner:
         """Whether a reboot ends in sleep."""
         if self.fault != Fault.IGNORES and (asleep or self.fault != Fault.REFUSES_WAKE):
             self.asleep_by_configuration = asleep
+
+    def _hear(self, order: str) -> None:
+        if self.hears is not None:
+            self.hears(self, order)
 
     def _order(self, order: str, in_s: float) -> None:
         if self.fault == Fault.IGNORES:

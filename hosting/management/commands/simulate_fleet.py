@@ -1,9 +1,12 @@
 import asyncio
 import contextlib
 import errno
+import json
 import signal
+import time
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import uvloop
 from django.core.management.base import CommandError, CommandParser
@@ -61,6 +64,13 @@ class Command(FarmCommand):
         parser.add_argument(
             "--register", metavar="SITE", help="put the machines into this site (made if there is none)"
         )
+        parser.add_argument("--speed", type=float, default=1.0, help="their seconds pass so many times faster")
+        parser.add_argument(
+            "--packet-log", type=Path, metavar="FILE", help="one JSON line per order that a machine hears"
+        )
+        parser.add_argument(
+            "--asleep", type=int, default=0, metavar="N", help="so many machines, the last ones, sleep already"
+        )
         parser.add_argument("--seconds", type=float, help="stop after this time")
 
     def handle(self, **options: Any) -> None:
@@ -76,11 +86,17 @@ class Command(FarmCommand):
                 faults=faults,
                 ports=options["ports"] or options["host"] == "127.0.0.1",
                 web_port=options["web_port"],
+                speed=options["speed"],
                 makes=MIXED if "mixed" in options["make"] else dict(map(parse_make, options["make"])) or None,
             )
         except ValueError as error:
             raise CommandError(str(error)) from None
-        uvloop.run(self.run(miners, options))
+        with contextlib.ExitStack() as stack:
+            for miner in miners[len(miners) - options["asleep"] :]:
+                miner.was_asleep()
+            if options["packet_log"] is not None:
+                note_orders(miners, stack.enter_context(options["packet_log"].open("a", buffering=1)))
+            uvloop.run(self.run(miners, options))
 
     async def run(self, miners: list[SimulatedMiner], options: dict[str, Any]) -> None:
         stop = asyncio.Event()
@@ -116,6 +132,16 @@ class Command(FarmCommand):
         if site is None:
             return None
         return await asyncio.to_thread(register, miners, site)
+
+
+def note_orders(miners: list[SimulatedMiner], file: TextIO) -> None:
+    """Write a line for each order at the moment when a machine hears it, whether it obeys or not."""
+
+    def hears(miner: SimulatedMiner, order: str) -> None:
+        file.write(json.dumps({"at": time.time(), "serial": miner.serial, "order": order}) + "\n")
+
+    for miner in miners:
+        miner.hears = hears
 
 
 def register(miners: list[SimulatedMiner], name_or_id: str) -> dict[str, object]:

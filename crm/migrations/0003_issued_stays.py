@@ -121,6 +121,6 @@ DROP FUNCTION crm_invoices_keep();
 
 class Migration(migrations.Migration):
 
-    dependencies = [("crm", "0009_invoice_numbers"), ("accounts", "0008_no_truncate")]
+    dependencies = [("crm", "0002_invoice_numbers"), ("accounts", "0008_no_truncate")]
 
     operations = [migrations.RunSQL(KEEP, RELEASE)]

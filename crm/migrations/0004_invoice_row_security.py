@@ -9,7 +9,7 @@ OF_MY_INVOICES = "invoice_id = ANY(ARRAY(SELECT id FROM crm_invoices))"
 
 class Migration(migrations.Migration):
 
-    dependencies = [("crm", "0010_issued_stays")]
+    dependencies = [("crm", "0003_issued_stays")]
 
     operations = [
         portal_role(),
