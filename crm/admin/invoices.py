@@ -152,7 +152,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
             "mailed_at",
             "issued_by",
             "created_by",
-            "content_hash",
+            "content",
             "file",
         ),
     )
@@ -164,7 +164,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
             {"fields": ("period_start", "period_end", "due_days", "issue_date", "due_date", "paid_date", "mailed_at")},
         ),
         ("From", {"fields": ("contract_version", "snapshot", "reverses", "created_by", "issued_by")}),
-        ("Printed", {"fields": ("notes", "file", "content_hash")}),
+        ("Printed", {"fields": ("notes", "file", "content")}),
     )
     add_fieldsets = (
         (None, {"fields": ("client", "currency", "tax_pct", "period_start", "period_end", "due_days", "notes")}),
@@ -221,6 +221,10 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
     @column("held back for", ordering="held_for")
     def held(self, invoice: Invoice) -> str:
         return invoice.held_for or UNKNOWN
+
+    @column("hash of the content")
+    def content(self, invoice: Invoice) -> str:
+        return f"{invoice.content_hash[:16]}…" if invoice.content_hash else UNKNOWN
 
     @column("file")
     def file(self, invoice: Invoice) -> SafeString | str:
