@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from analytics.hashprice import DAY_H, TH_PER_PH, W_PER_KW
@@ -22,6 +24,7 @@ def preview(
     serials: Mapping[int, str],
     clients: Mapping[str, str],
     hashprice: Decimal | None,
+    hashprice_at: datetime | None,
     price_per_kwh: Decimal | None,
     minutes: int,
     policy: SitePolicy,
@@ -45,6 +48,8 @@ def preview(
         "shortfall_kw": round(selection.shortfall_w / W_PER_KW, 3),
         "overshoot_kw": round(selection.overshoot_w / W_PER_KW, 3),
         "price_usd_per_mwh": None if price_per_kwh is None else str((price_per_kwh * 1000).quantize(CENT)),
+        "hashprice_usd_per_ph_day": _money(hashprice),
+        "hashprice_at": None if hashprice_at is None else hashprice_at.isoformat(),
         "saved_usd_per_h": _money(saved),
         "forgone_usd_per_h": _money(forgone),
         "restart_usd": _money(restart),
@@ -61,7 +66,7 @@ def pays_after(saved: Decimal | None, forgone: Decimal | None, restart: Decimal 
     """Minutes that it must last for the savings to cover the restart; None where it never does, or nobody knows."""
     if saved is None or forgone is None or restart is None or saved <= forgone:
         return None
-    return int(-(-restart * 60 // (saved - forgone)))
+    return ceil(restart * 60 / (saved - forgone))
 
 
 def up_minutes(selection: Selection, policy: SitePolicy) -> int:

@@ -2,53 +2,38 @@
 
 Watts and TH/s are floats: sums of thousands of measured values, compared, never billed. A strategy gives an order and a cost;
 machines are taken in that order until the target is met, and the end of the list is then improved: what can be dropped is
-dropped, and one machine is exchanged for another where that meets the target at less cost.
+dropped, and up to three machines are exchanged for others where that meets the target at less cost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
-NEVER = "protected"
-VIP = "vip"
-UNKNOWN_MARGIN = float("inf")
-# Machines at the end of the list and behind it among which exchanges are tried; more gain nothing measurable.
-EXCHANGED = 150
-MOST_EXCHANGES = 40
+from curtailment.candidate import (
+    NEVER,
+    Candidate,
+    Cost,
+    Order,
+    forgone_hashrate,
+    forgone_margin,
+    forgone_standing,
+    least_efficient,
+    lowest_margin,
+    standard_first,
+)
+from curtailment.exchange import Unit, drop, exchange
+
+__all__ = ["NOT_NAMED", "Candidate", "Selection", "least_hashrate_ths", "select"]
+
 # Machines that may have to stand in for others: fleets lose up to a tenth of their answers, small plans a few machines.
 RESERVE_SHARE = 0.25
 LEAST_RESERVE = 20
-
-VIP_COST_THS = 1e9
 
 NOT_NAMED = "not among the machines that were named"
 NOT_NEEDED = "not needed: the target is met without it"
 IS_PROTECTED = "protected: never stopped"
 IN_NO_RACK = "it stands in no rack"
 ON_NO_CIRCUIT = "its rack is on no circuit"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A machine that could be stopped. `margin_usd_per_h` is what it earns beyond its power, None where that is not known."""
-
-    miner_id: int
-    baseline_w: float
-    hashrate_ths: float
-    client_id: str | None = None
-    margin_usd_per_h: float | None = None
-    tier: str = "standard"
-    rack_id: int | None = None
-    circuit_id: int | None = None
-    warm_up_min: float = 10  # from the order to wake until it hashes as before
-
-    @property
-    def j_per_th(self) -> float:
-        return self.baseline_w / self.hashrate_ths if self.hashrate_ths > 0 else float("inf")
-
-    @property
-    def margin_usd_per_mwh(self) -> float:
-        return UNKNOWN_MARGIN if self.margin_usd_per_h is None else self.margin_usd_per_h * 1e6 / self.baseline_w
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +60,6 @@ class Selection:
     @property
     def overshoot_w(self) -> float:
         return 0.0 if self.target_w is None else max(0.0, self.power_w - self.target_w)
-
-
-@dataclass(slots=True)
-class Unit:
-    """What is stopped together: one machine, or a rack or circuit of them."""
-
-    machines: list[Candidate]
-    cost: float
-    power_w: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.power_w = sum(one.baseline_w for one in self.machines)
-
-
-Order = Callable[[Candidate], tuple[float | int, ...]]
-Cost = Callable[[Candidate], float]
-
-
-def least_efficient(one: Candidate) -> tuple[float | int, ...]:
-    return (-one.j_per_th, -one.baseline_w, one.miner_id)
-
-
-def lowest_margin(one: Candidate) -> tuple[float | int, ...]:
-    return (one.margin_usd_per_mwh, *least_efficient(one))
-
-
-def standard_first(one: Candidate) -> tuple[float | int, ...]:
-    return (int(one.tier == VIP), *least_efficient(one))
-
-
-def forgone_hashrate(one: Candidate) -> float:
-    return one.hashrate_ths
-
-
-def forgone_standing(one: Candidate) -> float:
-    """No hashrate of standard machines outweighs a VIP one: it goes for none of them, and comes back first."""
-    return one.hashrate_ths + (VIP_COST_THS if one.tier == VIP else 0)
-
-
-def forgone_margin(one: Candidate) -> float:
-    return one.hashrate_ths if one.margin_usd_per_h is None else one.margin_usd_per_h
 
 
 def select(
@@ -175,8 +119,8 @@ def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate
     places = {id(unit): place for place, unit in enumerate(units)}
     chosen, rest = list(units[:taken]), list(units[taken:])
     if power_w >= target_w:
-        _exchange(chosen, rest, power_w - target_w)
-        _drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
+        exchange(chosen, rest, power_w - target_w)
+        drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
     chosen.sort(key=lambda unit: places[id(unit)])
     rest.sort(key=lambda unit: places[id(unit)])
     return _machines(chosen), _machines(rest)
@@ -184,46 +128,6 @@ def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate
 
 def _machines(units: Iterable[Unit]) -> list[Candidate]:
     return [one for unit in units for one in unit.machines]
-
-
-def _exchange(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
-    """Give one back, or exchange one for another, where the target is still met and the cost falls most; again while it does."""
-    for _ in range(MOST_EXCHANGES):
-        best, gain = None, 0.0
-        for place in range(len(chosen) - 1, max(-1, len(chosen) - 1 - EXCHANGED), -1):
-            out = chosen[place]
-            for other, saved in _ways_out(out, rest, overshoot_w):
-                if saved > gain:
-                    best, gain = (place, other), saved
-        if best is None:
-            return
-        place, other = best
-        out = chosen.pop(place)
-        overshoot_w -= out.power_w
-        if other is not None:
-            into = rest.pop(other)
-            chosen.append(into)
-            overshoot_w += into.power_w
-        rest.append(out)
-
-
-def _ways_out(out: Unit, rest: Sequence[Unit], overshoot_w: float) -> Iterator[tuple[int | None, float]]:
-    """Places in `rest` of units that could stand in for this one, None for nobody; with the cost that is saved."""
-    needed_w = out.power_w - overshoot_w
-    if needed_w <= 0:
-        yield None, out.cost
-    for other, into in enumerate(rest[:EXCHANGED]):
-        if into.power_w >= needed_w:
-            yield other, out.cost - into.cost
-
-
-def _drop(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
-    """Until the overshoot is less than the smallest unit that could be dropped: the dearest that fits goes."""
-    while fitting := [unit for unit in chosen if unit.power_w <= overshoot_w]:
-        out = max(fitting, key=lambda unit: (unit.cost, unit.power_w, unit.machines[0].miner_id))
-        chosen.remove(out)
-        rest.append(out)
-        overshoot_w -= out.power_w
 
 
 def _fair_share(

@@ -36,6 +36,7 @@ HIDDEN_OF_PLANS = (
     "version",
     "content_hash",
     "idempotency_key",
+    "rule_id",
     "created_by",
     "edited_by",
 )
@@ -48,6 +49,7 @@ CLIENT_MINER = (
     "state",
     "live",
     "window",
+    "prior_on",
     "baseline_w",
     "hashrate_ths",
     "dispatched_at",
@@ -58,7 +60,6 @@ CLIENT_MINER = (
 )
 HIDDEN_OF_MINERS = (
     "shutdown_order",
-    "prior_on",
     "command_id",
     "attempts",
     "next_attempt_at",
@@ -67,4 +68,9 @@ HIDDEN_OF_MINERS = (
     "measured_at",
     "release_requested_at",
     "last_error",
+)
+# What all customers of a plan came to together, and how it went, is the farm's.
+HIDDEN_OF_SETTLEMENTS = (
+    *("requested_w", "delivered_w", "seconds_to_50", "seconds_to_95", "seconds_to_100", "machines", "confirmed"),
+    *("drifted", "failed", "kwh_avoided", "unpriced_kwh", "saved", "forgone_usd", "coverage", "content_hash"),
 )

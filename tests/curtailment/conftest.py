@@ -1,4 +1,4 @@
-"""A fleet as the last sweeps saw it, a price of electricity and a market; and simulated machines that answer over TCP."""
+"""A fleet as the last sweeps saw it, a price of electricity and a market; and simulated machines over TCP."""
 
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -7,6 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from hosting.cgminer.simulator import build_farm
+from hosting.models import Miner
+from hosting.simulation import register_simulated
 from tests.farm import network, simulated_fleet
 
 READINGS = """
@@ -89,12 +92,9 @@ def worth(site, now):
 
 
 @pytest.fixture
-def machines_at(site, catalogue):
+def machines_at(site, catalogue, settings):
     """`machines_at(7, 12, "--fault", "ignores=0.1")`: machines that are registered, on a loopback network of this number."""
-    from hosting.cgminer.simulator import build_farm
-    from hosting.models import Miner
-    from hosting.simulation import register_simulated
-
+    settings.MINEFARM_FACTORY_LOGINS = True
     with ExitStack() as running:
 
         def start(number: int, count: int, *arguments: str, speed: float = 12.0, make: str = "Whatsminer"):

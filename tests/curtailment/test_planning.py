@@ -208,12 +208,13 @@ def test_machines_are_named_by_serial_number_or_id(farm, site):
 
 
 def test_who_may_not_plan_makes_none(farm, ask, client_a, guest, operator, admin):
+    from accounts.models import SiteLimit
     from hosting.models import Site
 
     for stranger in (client_a, guest):
         with pytest.raises(NotAllowed):
             create_plan(draft_plan(ask), by=stranger)
-    operator.sites.set([Site.objects.create(name="South")])
+    SiteLimit.objects.create(user=operator, site_id=Site.objects.create(name="South").pk)
     with pytest.raises(NotAllowed, match="not yours"):
         create_plan(draft_plan(ask), by=type(operator).objects.get(pk=operator.pk))
     assert not CurtailmentPlan.objects.exists()
