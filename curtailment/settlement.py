@@ -202,7 +202,8 @@ def _write(
     intervals = [_step_row(step) for step in steps]
     settlement.content_hash = content_hash(settlement, clients, miners, intervals)
     settlement.save(force_insert=True)
-    for row in (*clients, *miners, *intervals):
+    rows: list[SettlementClient | SettlementMiner | SettlementInterval] = [*clients, *miners, *intervals]
+    for row in rows:
         row.settlement = settlement
     SettlementClient.objects.bulk_create(clients, batch_size=BATCH)
     SettlementMiner.objects.bulk_create(miners, batch_size=BATCH)
