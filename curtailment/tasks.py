@@ -1,10 +1,15 @@
 """Celery's way into the passes; nothing depends on it, for a loop and the watchdog work without."""
 
+import logging
+
 from celery import shared_task
 
+from curtailment import rules
 from curtailment.passes import run_pass
 from curtailment.settlement import due, settle_plan
 from events.periodic import once_per_period
+
+log = logging.getLogger(__name__)
 
 PASS_FOR_S = 4.0  # the next tick goes on
 
@@ -22,3 +27,12 @@ def settle_curtailments() -> None:
     """Plans that are over and whose readings are in."""
     for plan in due():
         settle_plan(plan)
+
+
+@shared_task(soft_time_limit=50, time_limit=55)
+@once_per_period
+def evaluate_rules() -> None:
+    """What armed rules want now; silent sources are told."""
+    for one in rules.evaluate_rules():
+        if one.plans:
+            log.info("rule %d %s: %s; plans %s", one.rule_id, one.act, one.why, one.plans)

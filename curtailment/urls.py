@@ -1,11 +1,12 @@
 from django.urls import path
 
-from curtailment import acts, views
+from curtailment import acts, plan_views, views
 
 app_name = "curtailment"
 
 urlpatterns = [
     path("", views.plans, name="plans"),
+    path("plan/", plan_views.plan_new, name="plan_new"),
     path("<int:pk>/", views.plan, name="plan"),
     path("<int:pk>/chart.json", views.chart, name="chart"),
     path("<int:pk>/settlement/", views.settlement, name="settlement"),

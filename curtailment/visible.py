@@ -36,6 +36,7 @@ HIDDEN_OF_PLANS = (
     "version",
     "content_hash",
     "idempotency_key",
+    "rule_id",
     "created_by",
     "edited_by",
 )
@@ -64,6 +65,7 @@ HIDDEN_OF_MINERS = (
     "next_attempt_at",
     "fence",
     "drifts",
+    "measured_at",
     "release_requested_at",
     "last_error",
 )

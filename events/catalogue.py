@@ -175,6 +175,34 @@ SITE: dict[str, Schema] = {
 }
 SITE_EXAMPLE = {"site_id": 1, "name": "North", "at": "2026-11-23T04:21:00+00:00"}
 
+INVOICE: dict[str, Schema] = {
+    "invoice_id": {"type": "integer", "description": "the invoice's id"},
+    "invoice_number": {"type": "string", "description": "its number"},
+    "amount": {"type": "string", "description": "what it asks for in all, tax included; below zero: a credit note"},
+    "currency": {"type": "string", "description": "such as USD"},
+    "due_date": {"type": ["string", "null"], "description": "last day to pay"},
+}
+INVOICE_EXAMPLE = {
+    "invoice_id": 7,
+    "invoice_number": "INV-2026-00007",
+    "amount": "1250.40",
+    "currency": "USD",
+    "due_date": "2026-12-07",
+}
+BALANCE: Schema = {"type": "string", "description": "what is open after it"}
+SIGNAL_SOURCE: dict[str, Schema] = {
+    "source_id": {"type": "string", "format": "uuid", "description": "the source of signals"},
+    "name": {"type": "string", "description": "what the farm calls it"},
+    "site_id": {"type": "integer", "description": "the site that follows it"},
+    "at": {"type": "string", "format": "date-time", "description": "when it was noticed"},
+}
+SIGNAL_SOURCE_EXAMPLE = {
+    "source_id": "0b7a4b9e-6a58-4d3c-9d0a-3a6c1f0e8b11",
+    "name": "ERCOT programme",
+    "site_id": 1,
+    "at": "2026-11-23T17:04:00+00:00",
+}
+
 CATALOGUE: dict[str, EventType] = {
     event.name: event
     for event in (
@@ -222,6 +250,43 @@ CATALOGUE: dict[str, EventType] = {
             "an alert that was told is over",
             ALERT,
             ALERT_EXAMPLE | {"machines": 0},
+        ),
+        EventType(
+            "invoice.credited",
+            "a credit note was issued for an invoice",
+            INVOICE
+            | {
+                "credit_note_id": {"type": "integer", "description": "the credit note's id"},
+                "credit_note": {"type": "string", "description": "its number"},
+                "credited": {"type": "string", "description": "what it takes off"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE
+            | {"credit_note_id": 9, "credit_note": "CN-2026-00001", "credited": "50.00", "balance": "1200.40"},
+        ),
+        EventType(
+            "invoice.issued",
+            "an invoice or a credit note got its number",
+            INVOICE | {"kind": {"type": "string", "description": "`invoice` or `credit_note`"}},
+            INVOICE_EXAMPLE | {"kind": "invoice"},
+        ),
+        EventType(
+            "invoice.mail_wanted",
+            "somebody asked to mail an invoice again",
+            INVOICE,
+            INVOICE_EXAMPLE,
+        ),
+        EventType("invoice.overdue", "an invoice was not paid by its due date", INVOICE, INVOICE_EXAMPLE),
+        EventType("invoice.paid", "nothing of an invoice is open any more", INVOICE, INVOICE_EXAMPLE),
+        EventType(
+            "invoice.reminder",
+            "a reminder of an invoice is due",
+            INVOICE
+            | {
+                "step": {"type": "integer", "description": "days from the due date, below zero before it"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE | {"step": -3, "balance": "1250.40"},
         ),
         EventType(
             "miner.command_failed",
@@ -452,7 +517,64 @@ CATALOGUE: dict[str, EventType] = {
         EventType(
             "ticket.closed", "a maintenance ticket is closed for good", TICKET, TICKET_EXAMPLE | {"status": "closed"}
         ),
+        EventType(
+            "curtailment.rule_acted",
+            "an armed rule stops machines, or brings back those that it stopped",
+            {
+                "rule_id": {"type": "integer", "description": "the rule"},
+                "site_id": {"type": "integer", "description": "its site"},
+                "kind": {
+                    "type": "string",
+                    "description": "`schedule`, `price`, `power_cap`, `temperature` or `signal`",
+                },
+                "act": {"type": "string", "description": "`start` or `stop`"},
+                "why": {"type": "string", "description": "what it saw, for people"},
+                "plan_ids": {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "description": "plans that it made or ended",
+                },
+                "at": {"type": "string", "format": "date-time", "description": "when it was evaluated"},
+            },
+            {
+                "rule_id": 4,
+                "site_id": 1,
+                "kind": "price",
+                "act": "start",
+                "why": "182.40 $/MWh is above break-even 69.44 $/MWh",
+                "plan_ids": [31],
+                "at": "2026-11-23T17:05:00+00:00",
+            },
+        ),
+        EventType(
+            "curtailment.source_silent",
+            "a source of signals that promised a heartbeat is silent for too long; its fail-safe holds",
+            SIGNAL_SOURCE
+            | {
+                "silent_s": {"type": "integer", "description": "seconds since it was heard"},
+                "fail_safe": {"type": "string", "description": "what holds meanwhile: `hold`, `restore` or `curtail`"},
+            },
+            SIGNAL_SOURCE_EXAMPLE | {"silent_s": 301, "fail_safe": "hold"},
+        ),
+        EventType(
+            "curtailment.source_heard",
+            "a source that was silent is heard again",
+            SIGNAL_SOURCE,
+            SIGNAL_SOURCE_EXAMPLE,
+        ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
+        EventType(
+            "payment.recorded",
+            "money for an invoice came, or was taken back",
+            INVOICE
+            | {
+                "payment_id": {"type": "integer", "description": "the payment's id"},
+                "paid": {"type": "string", "description": "how much; below zero: taken back"},
+                "received_on": {"type": "string", "description": "when it came"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE | {"payment_id": 3, "paid": "1250.40", "received_on": "2026-12-01", "balance": "0.00"},
+        ),
         EventType(
             "site.agent_back",
             "a site's agent that was silent reports again",

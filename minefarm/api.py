@@ -31,6 +31,10 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
+    "contracts": "api:contract-list",
+    "invoices": "api:invoice-list",
+    "payments": "api:payment-list",
+    "curtailment-rules": "api:curtailment-rule-list",
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
@@ -208,8 +212,11 @@ urlpatterns = [
     path("", include("hosting.api.urls")),
     path("", include("crm.api.pipeline_urls")),
     path("", include("analytics.api.urls")),
+    path("", include("crm.api.contract_urls")),
+    path("", include("crm.api.invoice_urls")),
     path("", include("curtailment.api.urls")),
     path("", include("events.api.urls")),
+    path("", include("curtailment.api.rule_urls")),
     # Only with the slash at the end: without it Django first tries to add one.
     re_path(r"^.*/$", UnknownView.as_view()),
 ]

@@ -59,6 +59,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "catch_up": CatchUp.none(),
         "every_tick": "a pass goes by rows and the clock under a lock: a missed one is made up by the next",
     },
+    # What armed rules see now: prices, clocks, caps, inlets, signals. A minute that has passed cannot be acted on.
+    "curtailment rules": {
+        "task": "curtailment.tasks.evaluate_rules",
+        "schedule": crontab(),
+        "options": {"expires": 50},
+        "catch_up": CatchUp.none(),
+    },
     # What was published goes out. The wake-up of `dispatch_outbox --loop` is faster; both may run.
     "outbox": {
         "task": "events.tasks.dispatch_outbox",
@@ -114,6 +121,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "task": "analytics.tasks.price_power",
         "schedule": crontab(minute="35", hour="13,16,20"),
         "options": {"expires": 3000},
+        "catch_up": CatchUp.latest(),
+    },
+    # Invoices whose day has passed, and reminders of them. Both look at dates, so one run makes up for all that were missed.
+    "overdue invoices": {
+        "task": "crm.tasks.mark_overdue",
+        "schedule": crontab(minute="10", hour="6"),
+        "options": {"expires": 80_000},
         "catch_up": CatchUp.latest(),
     },
     # Plans whose machines are back, once the readings of that time are in.

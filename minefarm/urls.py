@@ -8,8 +8,11 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("", include("hosting.urls")),
     path("", include("analytics.urls")),
-    path("", include("crm.urls")),
+    path("crm/billing/", include("crm.billing_urls")),
+    path("invoices/", include("crm.invoice_urls")),
     path("curtailment/", include("curtailment.urls")),
+    path("curtailment/", include("curtailment.rule_urls")),
+    path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),
     # One address per account, which staff set: allauth's page for more of them is not offered.

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('curtailment', '0010_measured_apart'),
+        ('curtailment', '0013_rules_and_signals'),
         ('hosting', '0022_excused_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -116,6 +116,14 @@ class CurtailmentPlan(models.Model):
     version = models.IntegerField(default=1, db_default=1)
     content_hash = models.TextField(help_text="SHA-256 of times, target and machines in their order.")
     idempotency_key = models.TextField(null=True, blank=True, unique=True)
+    rule = models.ForeignKey(
+        "curtailment.CurtailmentRule",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="plans",
+        help_text="The rule that made it; its arming is the approval.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,

@@ -1,6 +1,7 @@
 """One row of everything that a path can name, all client_a's, and a door for each actor."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -11,7 +12,11 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
-from curtailment.models import MinerTier, PlanMiner
+from crm.invoicing import DraftLine, draft_invoice, issue_invoice
+from crm.models import BillingDetails, BillingRun
+from crm.payments import record_payment
+from crm.states import LineKind
+from curtailment.models import CurtailmentRule, MinerTier, PlanMiner, SignalSource
 from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
@@ -33,6 +38,7 @@ from hosting.models import (
 )
 from tests.access.actors import Actor
 from tests.access.routes import parameters
+from tests.crm.billing_cast import agree
 from tests.curtailment.raw_plans import a_plan, approve_raw
 from tests.curtailment.settled import over_plan
 
@@ -70,15 +76,31 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     ticket = MaintenanceTicket.objects.create(
         miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
     )
+    fee = DraftLine(LineKind.SETUP, "Racking", Decimal(1), "machine", Decimal(10), Decimal("10.00"))
+    invoice = issue_invoice(draft_invoice(client=client_a, lines=[fee], by=admin), by=admin)
+    payment = record_payment(invoice, Decimal(1), by=admin)
+    BillingDetails.objects.create(client=client_a)
+    contract = agree(client_a, site)
+    run = BillingRun.objects.create(month=contract.starts_on)
+    held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
     plan = over_plan(site, [miner_a], owner)
     settle_plan(plan)
     MinerTier.objects.create(client=client_a, tier="vip")
+    source = SignalSource.objects.create(site=site, name="utility")
+    by_price = CurtailmentRule.objects.create(site=site, name="dear power", kind="price", content_hash="x")
     return {
+        "/curtailment/rules/sources/": source.pk,
+        "/curtailment/rules/": by_price.pk,
         "/curtailment/sites/": site.pk,
         "/curtailment/": plan.pk,
+        "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
+        "/crm/billing/runs/": run.pk,
+        "/crm/billing/contracts/": contract.pk,
+        "/crm/billing/held/": held.pk,
+        "/api/v1/crm/contracts/": contract.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
         "/api/v1/alerts/": alert.pk,
@@ -95,6 +117,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/curtailment/plans/": approve_raw(a_plan(site, [miner_a], by=operator), admin).pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
+        "/invoices/": invoice.pk,
+        "/api/v1/crm/invoices/": invoice.pk,
+        "/api/v1/crm/payments/": payment.pk,
         "/api/v1/buildings/": rack.building_id,
         "/api/v1/racks/": rack.pk,
         "/api/v1/circuits/": feed.pk,
@@ -108,6 +133,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
 TEXTS = {
     "secret": "no-such-invitation",
     "key": "no-such-key",
+    "source_id": "00000000-0000-0000-0000-000000000000",
     "uidb36": "0",
     "content_type_id": "1",
     "app_label": "hosting",

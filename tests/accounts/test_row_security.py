@@ -53,6 +53,7 @@ WITHOUT_POLICY = {
     "invitations": f"read by whoever has the link, outside the wall; {NO_GRANT}",
     "hosting_site_tokens": STAFF,
     "retention_holds": STAFF,
+    "crm_billing_details": STAFF,
     "login_records": f"read outside the wall, by the page of one's own sign-ins; {NO_GRANT}",
     "user_access": f"read with the person, before the wall; {NO_GRANT}",
     "mfa_authenticator": f"allauth's, outside the wall; {NO_GRANT}",
@@ -65,10 +66,15 @@ WITHOUT_POLICY = {
     "crm_deals": STAFF,
     "crm_activities": STAFF,
     "crm_deal_stages": STAFF,
+    "crm_billed_months": STAFF,
+    "crm_billing_runs": STAFF,
     "curtailment_site_policies": STAFF,
     "curtailment_approvals": STAFF,
     "curtailment_settlement_intervals": STAFF,
     "curtailment_plan_events": STAFF,
+    "curtailment_rules": STAFF,
+    "curtailment_signal_sources": STAFF,
+    "curtailment_signals": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }
 # What the role may read without a policy, and why.

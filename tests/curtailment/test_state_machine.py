@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from hypothesis import HealthCheck, settings as configuration, strategies as st
+from hypothesis import HealthCheck, Phase as Phase_, settings as configuration, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -318,6 +318,8 @@ def run_it(world, examples: int, steps: int, **options) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
+            report_multiple_bugs=False,
+            phases=[Phase_.explicit, Phase_.generate],
             suppress_health_check=list(HealthCheck),
             **options,
         ),

@@ -1,6 +1,7 @@
 """Time that passes at once: every moment that the database keeps of plans and orders moves into the past, and machines age."""
 
 import time
+from datetime import timedelta
 
 from django.db import connection, transaction
 
@@ -40,10 +41,10 @@ class VirtualClock:
             cursor.execute("UPDATE curtailment_plan_miners SET live = false WHERE live")
             for table, columns in MOMENTS.items():
                 moved = ", ".join(f'"{one}" = "{one}" - %(by)s' for one in columns.split())
-                cursor.execute(f"UPDATE {table} SET {moved}", {"by": f"{seconds} s"})
+                cursor.execute(f"UPDATE {table} SET {moved}", {"by": timedelta(seconds=seconds)})
             cursor.execute(
                 'UPDATE curtailment_plan_miners SET "window" = tstzrange(lower("window") - %(by)s, upper("window") - %(by)s)',
-                {"by": f"{seconds} s"},
+                {"by": timedelta(seconds=seconds)},
             )
             for plan in CurtailmentPlan.objects.all():
                 new = content_hash(plan)

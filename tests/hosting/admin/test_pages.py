@@ -189,7 +189,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Operation log",
         *("What is wrong now", "Alert rules", "Maintenance windows", "Alert history"),
         *("Snapshots", "Indicators", "Contracts"),
-        *("Site pages", "Fleet", "Machines", "Market", "Profit", "Webhooks"),
+        *("Site pages", "Fleet", "Machines", "Market", "Profit", "Curtailment rules", "Webhooks"),
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
         *(
@@ -202,7 +202,9 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
             "Beat schedule",
             "Scheduler locks",
         ),
+        *("Invoices", "Payments", "Billing details"),
         *("Events", "Endpoints", "Deliveries", "Job runs", "Retention holds", "Miner logins", "Site tokens"),
+        *("Billing", "Hosting contracts", "Usage"),
     }
 
 
