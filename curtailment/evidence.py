@@ -43,7 +43,7 @@ def _plain(row: models.Model) -> dict[str, Any]:
             continue
         value = getattr(row, field.attname)
         if isinstance(value, Decimal):
-            value = str(value.quantize(Decimal(1).scaleb(-field.decimal_places)))
+            value = str(value.quantize(Decimal(1).scaleb(-getattr(field, "decimal_places", 0))))
         elif isinstance(value, datetime):
             value = round(value.timestamp() * 1_000_000)
         elif value is not None and not isinstance(value, int | str | dict):

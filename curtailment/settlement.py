@@ -6,17 +6,16 @@ adds no energy and lowers the coverage: an unread machine may as well have been 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from analytics.models import MarketSnapshot
 from curtailment import reckoning
 from curtailment.evidence import content_hash
+from curtailment.measured import Readings, measure
 from curtailment.models import (
     CurtailmentPlan,
     PlanMiner,
@@ -25,7 +24,7 @@ from curtailment.models import (
     SettlementInterval,
     SettlementMiner,
 )
-from curtailment.reckoning import Line, Measured, Off, Slot
+from curtailment.reckoning import Line, Off, Slot
 from curtailment.states import RecoveryState, TargetRole, TargetState
 from events.outbox import publish
 from hosting.excused import write_excused
@@ -48,34 +47,6 @@ class NotSettleable(Exception):
     """The plan has stopped nothing, or its machines are not back yet."""
 
 
-# One scan for both sums: per stretch and price, and per minute. A reading stands for its minute, cut to the stretch.
-MEASURED = """
-WITH offs AS (
-    SELECT * FROM unnest(%(indexes)s::int[], %(miners)s::int[], %(froms)s::timestamptz[], %(untils)s::timestamptz[],
-        %(baselines)s::numeric[], %(hashrates)s::numeric[]) AS o (i, miner_id, off_from, off_until, baseline_w, hashrate_ths)
-), readings AS (
-    SELECT o.i, t.recorded_at, width_bucket(t.recorded_at, %(slots)s::timestamptz[]) - 1 AS slot,
-        extract(epoch FROM LEAST(t.recorded_at + interval '1 minute', o.off_until) - GREATEST(t.recorded_at, o.off_from)) AS s,
-        GREATEST(0, o.baseline_w - t.power_consumption) AS avoided_w,
-        GREATEST(0, o.hashrate_ths - t.hashrate) AS forgone_ths
-    FROM miner_telemetry t JOIN offs o ON o.miner_id = t.miner_id
-        AND t.recorded_at > o.off_from - interval '1 minute' AND t.recorded_at < o.off_until
-    WHERE t.recorded_at >= %(start)s AND t.recorded_at < %(end)s AND t.miner_id = ANY(%(miners)s)
-        AND t.power_consumption IS NOT NULL
-)
-SELECT i, slot, recorded_at, sum(s), sum(s * avoided_w), COALESCE(sum(s * forgone_ths), 0)
-FROM readings GROUP BY GROUPING SETS ((i, slot), (recorded_at))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What the scan found: per stretch its slots, and per minute (known_s, avoided_ws)."""
-
-    of_stretch: dict[int, list[tuple[int, Measured]]]
-    minutes: dict[datetime, tuple[Decimal, Decimal]]
-
-
 def due() -> "Iterator[CurtailmentPlan]":
     """Plans that are over, whose readings are in, and that nobody has settled; oldest first."""
     now = database_now()
@@ -84,7 +55,7 @@ def due() -> "Iterator[CurtailmentPlan]":
     ).order_by("recovered_at", "pk")
     for plan in plans:
         read = TelemetrySweep.objects.filter(site=plan.site_id, minute__gte=plan.recovered_at)
-        if read.exists() or plan.recovered_at < now - GIVE_UP_WAITING:
+        if read.exists() or (plan.recovered_at and plan.recovered_at < now - GIVE_UP_WAITING):
             yield plan
 
 
@@ -112,7 +83,7 @@ def settle_plan(plan: CurtailmentPlan) -> Settlement:
     parts = [
         (part, hashrate, currency) for off, hashrate in stretches for part, currency in reckoning.split(off, spans)
     ]
-    readings = _measure([(part, hashrate) for part, hashrate, _ in parts], slots, start, end)
+    readings = measure([(part, hashrate) for part, hashrate, _ in parts], slots, start, end)
     lines = [
         reckoning.line(part, currency, ((slots[slot], one) for slot, one in readings.of_stretch.get(at, ())))
         for at, (part, _, currency) in enumerate(parts)
@@ -179,43 +150,9 @@ def _usual_currency(site: Site) -> str:
 
 
 def _hashprices(start: datetime, end: datetime) -> list[tuple[datetime, Decimal]]:
-    found = MarketSnapshot.objects.filter(
-        bucket__gt=start - HASHPRICE_HOLDS, bucket__lt=end, hashprice_usd_per_ph_day__isnull=False
-    )
-    return list(found.order_by("bucket").values_list("bucket", "hashprice_usd_per_ph_day"))
-
-
-def _measure(
-    offs: Sequence[tuple[Off, Decimal | None]], slots: Sequence[Slot], start: datetime, end: datetime
-) -> Readings:
-    readings = Readings(defaultdict(list), {})
-    if not offs:
-        return readings
-    with connection.cursor() as cursor:
-        cursor.execute(MEASURED, parameters(offs, slots, start, end))
-        for at, slot, minute, known_s, avoided_ws, forgone_ths_s in cursor.fetchall():
-            if minute is None:
-                readings.of_stretch[at].append((slot, Measured(known_s, avoided_ws, forgone_ths_s)))
-            else:
-                readings.minutes[minute] = (known_s, avoided_ws)
-    return readings
-
-
-def parameters(
-    offs: Sequence[tuple[Off, Decimal | None]], slots: Sequence[Slot], start: datetime, end: datetime
-) -> dict[str, Any]:
-    """Of MEASURED."""
-    return {
-        "indexes": list(range(len(offs))),
-        "miners": [off.miner_id for off, _ in offs],
-        "froms": [off.off_from for off, _ in offs],
-        "untils": [off.off_until for off, _ in offs],
-        "baselines": [off.baseline_w for off, _ in offs],
-        "hashrates": [hashrate for _, hashrate in offs],
-        "slots": [slot.starts_at for slot in slots],
-        "start": start,
-        "end": end,
-    }
+    found = MarketSnapshot.objects.filter(bucket__gt=start - HASHPRICE_HOLDS, bucket__lt=end).order_by("bucket")
+    rows = found.values_list("bucket", "hashprice_usd_per_ph_day")
+    return [(moment, price) for moment, price in rows if price is not None]
 
 
 def _write(
@@ -260,13 +197,17 @@ def _write(
         coverage=reckoning.coverage(sum((one.known_s for one in lines), Decimal()), off_s),
         baseline_method=METHOD,
     )
-    rows = [_client_row(share) for share in shares], [_miner_row(one) for one in lines], [_step_row(s) for s in steps]
-    settlement.content_hash = content_hash(settlement, *rows)
+    clients = [_client_row(share) for share in shares]
+    miners = [_miner_row(one) for one in lines]
+    intervals = [_step_row(step) for step in steps]
+    settlement.content_hash = content_hash(settlement, clients, miners, intervals)
     settlement.save(force_insert=True)
-    for model, made in zip((SettlementClient, SettlementMiner, SettlementInterval), rows, strict=True):
-        for row in made:
-            row.settlement = settlement
-        model.objects.bulk_create(made, batch_size=BATCH)  # type: ignore[attr-defined]  # of each its own rows
+    rows: list[SettlementClient | SettlementMiner | SettlementInterval] = [*clients, *miners, *intervals]
+    for row in rows:
+        row.settlement = settlement
+    SettlementClient.objects.bulk_create(clients, batch_size=BATCH)
+    SettlementMiner.objects.bulk_create(miners, batch_size=BATCH)
+    SettlementInterval.objects.bulk_create(intervals, batch_size=BATCH)
     write_excused(_excused(plan, lines))
     publish(
         "curtailment.settled",

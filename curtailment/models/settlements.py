@@ -78,7 +78,17 @@ class SettlementInterval(models.Model):
         return f"settlement {self.settlement_id} at {self.starts_at:%Y-%m-%d %H:%M}"
 
 
-class SettlementPartRows(models.QuerySet["SettlementClient"]):
+class SettlementClientRows(models.QuerySet["SettlementClient"]):
+    def for_user(self, user: User) -> Self:
+        """Rows of settlements that staff reach; a client's own."""
+        if user.role == Role.CLIENT:
+            return self.filter(client=user)
+        if not user.is_staff:
+            return self.none()
+        return self if user.site_ids is None else self.filter(settlement__plan__site__in=user.site_ids)
+
+
+class SettlementMinerRows(models.QuerySet["SettlementMiner"]):
     def for_user(self, user: User) -> Self:
         """Rows of settlements that staff reach; a client's own."""
         if user.role == Role.CLIENT:
@@ -106,8 +116,6 @@ class Part(models.Model):
     forgone_usd = models.DecimalField("revenue forgone, USD", max_digits=16, decimal_places=6, null=True)
     coverage = models.DecimalField(max_digits=7, decimal_places=6, help_text="Share of the time off that was measured.")
 
-    objects = SettlementPartRows.as_manager()
-
     class Meta:
         abstract = True
 
@@ -119,6 +127,8 @@ class SettlementClient(Part):
     settlement = models.ForeignKey(Settlement, models.PROTECT, related_name="clients", db_index=False)
     machines = models.IntegerField()
     minutes = models.DecimalField("machine minutes off", max_digits=14, decimal_places=2)
+
+    objects = SettlementClientRows.as_manager()
 
     class Meta(Part.Meta):
         db_table = "curtailment_settlement_clients"
@@ -145,6 +155,8 @@ class SettlementMiner(Part):
     off_from = models.DateTimeField()
     off_until = models.DateTimeField()
     baseline_w = models.DecimalField("baseline (W)", max_digits=10, decimal_places=2)
+
+    objects = SettlementMinerRows.as_manager()
 
     class Meta(Part.Meta):
         db_table = "curtailment_settlement_miners"

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Sum
 
-from curtailment import reckoning, settlement
+from curtailment import measured, reckoning
 from curtailment.evidence import verify
 from curtailment.models import CurtailmentPlan, PlanMiner, Settlement, SettlementClient, SettlementMiner
 from curtailment.settlement import NotSettleable, due, settle_plan
@@ -240,8 +240,8 @@ def test_only_the_days_of_the_plan_are_read(stopped):
     cut = [reckoning.Slot(begins, None, None, None)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"EXPLAIN (FORMAT JSON) {settlement.MEASURED}",
-            settlement.parameters(offs, cut, begins, begins + HOUR),
+            f"EXPLAIN (FORMAT JSON) {measured.MEASURED}",
+            measured.parameters(offs, cut, begins, begins + HOUR),
         )
         plan = json.dumps(cursor.fetchone()[0])
     days = {begins.date(), (begins + HOUR).date()}
