@@ -101,6 +101,10 @@ TABLE: dict[str, str] = {
     "curtailment:stop": "oau",
     "curtailment:override": "oa",
     "curtailment:foureyes": "o",
+    "curtailmentplan:view": "oauc",
+    "curtailmentplan:add": "oau",
+    "curtailmentplan:change": "oau",
+    "curtailmentplan:delete": "",
     # customers and money
     "lead:view": "oau",
     "lead:add": "oau",

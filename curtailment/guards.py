@@ -66,8 +66,9 @@ BEGIN
         RAISE EXCEPTION 'a plan begins pending, not %/%', NEW.status, NEW.recovery_state
             USING ERRCODE = 'check_violation';
     END IF;
-    IF (NEW.id, NEW.created_at) <> (OLD.id, OLD.created_at) OR NEW.created_by IS DISTINCT FROM OLD.created_by THEN
-        RAISE EXCEPTION 'who made plan %, and when, stays', OLD.id USING ERRCODE = 'check_violation';
+    IF (NEW.id, NEW.created_at) <> (OLD.id, OLD.created_at) OR NEW.created_by IS DISTINCT FROM OLD.created_by
+       OR NEW.edited_by IS DISTINCT FROM OLD.edited_by AND NEW.version <= OLD.version THEN
+        RAISE EXCEPTION 'who made plan % or this version of it stays', OLD.id USING ERRCODE = 'check_violation';
     END IF;
     IF (OLD.status, OLD.recovery_state) IN (('executed', 'recovered'), ('cancelled', 'none'), ('cancelled', 'recovered'))
        AND {row(SETTLED, "NEW")} IS DISTINCT FROM

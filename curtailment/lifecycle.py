@@ -60,6 +60,7 @@ def approve_plan(
         approval = _approve(now, kind, version=version, content_hash=content_hash, reason=reason, by=by)
         if break_glass:
             tell("curtailment.break_glass", now, reason=reason, until=now.recovery_time.isoformat(), by=by)
+    plan.refresh_from_db()
     return approval
 
 
@@ -70,7 +71,7 @@ def approve_by_rule(plan: CurtailmentPlan, *, rule_id: int | str) -> PlanApprova
         now = locked(plan)
         if now.plan_type == PlanType.MANUAL:
             raise OwnPlan("This plan was made by hand: a second person approves it.")
-        return _approve(
+        approval = _approve(
             now,
             PlanApproval.Kind.RULE,
             version=plan.version,
@@ -78,18 +79,23 @@ def approve_by_rule(plan: CurtailmentPlan, *, rule_id: int | str) -> PlanApprova
             reason=f"rule {rule_id}",
             by=None,
         )
+    plan.refresh_from_db()
+    return approval
 
 
 def cancel_plan(plan: CurtailmentPlan, *, reason: str, by: User | None) -> CurtailmentPlan:
     """End the plan before its time: one that waits does not begin, machines of one that runs come back with the next pass.
 
-    Raises NotAllowed, IllegalMove, WrongInput.
+    `plan` is as the person saw it: one that was approved or edited meanwhile is looked at first, one that runs is not. Raises
+    StaleVersion, NotAllowed, IllegalMove, WrongInput.
     """
     may("curtailment:stop", plan.site_id, by=by)
     reason = why(reason)
     with transaction.atomic():
         now = locked(plan)
         ran = now.recovery_state in UNRECOVERED
+        if not ran and now.status != PlanStatus.CANCELLED and (now.status, now.version) != (plan.status, plan.version):
+            raise StaleVersion(CHANGED)
         asked = {"restore_requested_at": Now(), "restore_reason": reason} if ran else {}
         open_ones = CurtailmentPlan.objects.filter(
             Q(recovery_state__in=UNRECOVERED, status__in=(PlanStatus.EXECUTING, PlanStatus.EXECUTED))

@@ -141,7 +141,8 @@ def create_plan(draft: Draft, *, idempotency_key: str | None = None, by: User | 
 def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes: Any) -> CurtailmentPlan:
     """Plan it anew with the changes, fields of Ask; old approvals are void. Raises StaleVersion, WrongPlan, NotAllowed.
 
-    `version` is the one that the person saw. Machines are selected again, from the named ones where some are named.
+    `version` is the one that the person saw, and so is `plan.status`: an approval is not voided unseen. Machines are selected
+    again, from the named ones where some are named.
     """
     _may_plan(plan.site, by)
     if by is not None and by.pk != plan.created_by_id and not by.may("curtailment:approve"):
@@ -161,7 +162,7 @@ def edit_plan(plan: CurtailmentPlan, *, version: int, by: User | None, **changes
             Q(scheduled_time__gt=Now()) | Q(status=PlanStatus.PENDING),
             pk=plan.pk,
             version=version,
-            status__in=PLAN_MOVES[PlanStatus.PENDING],
+            status__in={plan.status} & set(PLAN_MOVES[PlanStatus.PENDING]),
         )
         if not waiting.update(
             status=PlanStatus.PENDING,

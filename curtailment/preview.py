@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from analytics.hashprice import DAY_H, TH_PER_PH, W_PER_KW
@@ -61,7 +62,7 @@ def pays_after(saved: Decimal | None, forgone: Decimal | None, restart: Decimal 
     """Minutes that it must last for the savings to cover the restart; None where it never does, or nobody knows."""
     if saved is None or forgone is None or restart is None or saved <= forgone:
         return None
-    return int(-(-restart * 60 // (saved - forgone)))
+    return ceil(restart * 60 / (saved - forgone))
 
 
 def up_minutes(selection: Selection, policy: SitePolicy) -> int:

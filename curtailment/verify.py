@@ -91,11 +91,13 @@ RULES: dict[str, tuple[str, str]] = {
         """
         SELECT p.id, NULL::int, p.status FROM curtailment_plans p
         WHERE p.status IN ('approved', 'executing', 'executed') AND NOT EXISTS (
-            SELECT FROM curtailment_approvals a WHERE a.plan_id = p.id AND a.voided_at IS NULL AND a.kind <> 'extension'
+            SELECT FROM curtailment_approvals a WHERE a.plan_id = p.id AND a.voided_at IS NULL
               AND a.version = p.version AND a.content_hash = p.content_hash)
         UNION ALL
         SELECT p.id, NULL, a.kind FROM curtailment_plans p JOIN curtailment_approvals a ON a.plan_id = p.id
-        WHERE a.kind IN ('approval', 'extension') AND a.approver_id = p.created_by AND a.voided_at IS NULL
+        WHERE a.kind IN ('approval', 'extension') AND a.approver_id IN (p.created_by, p.edited_by) AND a.voided_at IS NULL
+          AND NOT (a.kind = 'extension' AND EXISTS (
+              SELECT FROM curtailment_site_policies policy WHERE policy.site_id = p.site_id AND NOT policy.four_eyes))
         """,
     ),
     "I7": (
@@ -137,7 +139,8 @@ RULES: dict[str, tuple[str, str]] = {
         "a row's claim does not fit its state",
         """
         SELECT plan_id, miner_id, state FROM curtailment_plan_miners
-        WHERE live AND state IN ('done', 'released') OR (ended_at IS NULL) <> (state NOT IN ('done', 'released'))
+        WHERE live AND state IN ('done', 'released') OR ended_at IS NOT NULL AND state NOT IN ('done', 'released')
+              OR ended_at IS NULL AND prior_on IS NOT NULL AND state IN ('done', 'released')
         """,
     ),
 }

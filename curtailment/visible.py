@@ -30,6 +30,7 @@ HIDDEN_OF_PLANS = (
     "miners_affected",
     "planned_reduction",
     "power_reduced",
+    "power_estimated",
     "shortfall",
     "preview",
     "version",
@@ -48,6 +49,7 @@ CLIENT_MINER = (
     "state",
     "live",
     "window",
+    "prior_on",
     "baseline_w",
     "hashrate_ths",
     "dispatched_at",
@@ -58,7 +60,6 @@ CLIENT_MINER = (
 )
 HIDDEN_OF_MINERS = (
     "shutdown_order",
-    "prior_on",
     "command_id",
     "attempts",
     "next_attempt_at",

@@ -32,6 +32,7 @@ RESOURCES = {
     "indicators": "api:indicators",
     "profit": "api:profit",
     "curtailment-rules": "api:curtailment-rule-list",
+    "curtailment-plans": "api:curtailment-plan-list",
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
@@ -208,6 +209,7 @@ urlpatterns = [
     path("", include("hosting.api.urls")),
     path("", include("crm.api.pipeline_urls")),
     path("", include("analytics.api.urls")),
+    path("", include("curtailment.api.urls")),
     path("", include("events.api.urls")),
     path("", include("curtailment.api.rule_urls")),
     # Only with the slash at the end: without it Django first tries to add one.

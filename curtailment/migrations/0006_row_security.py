@@ -23,7 +23,6 @@ HIDDEN_OF_PLANS = [
 ]
 HIDDEN_OF_MINERS = [
     "shutdown_order",
-    "prior_on",
     "command_id",
     "attempts",
     "next_attempt_at",

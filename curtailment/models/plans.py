@@ -234,6 +234,7 @@ class PlanMiner(models.Model):
     dispatched_at = models.DateTimeField(null=True, help_text="First order to sleep.")
     confirmed_at = models.DateTimeField(null=True, help_text="When it was measured to be off.")
     observed_w = models.DecimalField("measured (W)", max_digits=10, decimal_places=2, null=True)
+    measured_at = models.DateTimeField(null=True, help_text="When that was read; power falls for a while yet at first.")
     drifts = models.IntegerField(default=0, db_default=0, help_text="How often it came back by itself.")
     release_requested_at = models.DateTimeField(null=True, help_text="Somebody wants this machine back now.")
     restoring_at = models.DateTimeField(null=True, help_text="First order to wake.")

@@ -25,8 +25,7 @@ from minefarm.lib.clock import database_now
 WAKE_WITHIN = timedelta(minutes=5)
 # An order to sleep that was on the wire when it was called off arrives by then: an order to wake must not overtake it.
 CROSSING = timedelta(seconds=12)
-LOOK_FIRST_AFTER = 2  # orders to wake; from then on only who answers, and does not hash, gets another one
-LOOK_AGAIN_AFTER = timedelta(seconds=60)
+LOOK_FIRST_AFTER = 4  # orders to wake; from then on only who answers, and does not hash, gets another one
 LEAST_WAVE, MOST_WAVE, SHARE = 10, 100, Decimal("0.02")
 
 OVER = """
@@ -89,10 +88,12 @@ FROM curtailment_plan_miners t JOIN curtailment_plans p ON p.id = t.plan_id
 WHERE p.site_id = %(site)s AND t.restoring_at > least(%(wave)s, %(minute)s)
 """
 STOPPED = "SELECT count(*) FROM curtailment_plan_miners WHERE plan_id = %(plan)s AND dispatched_at IS NOT NULL"
-SILENT = """
-UPDATE curtailment_plan_miners SET next_attempt_at = clock_timestamp() + %(again)s, last_error = %(why)s, fence = %(fence)s
+# The longer it takes, the longer the rest, up to a minute.
+REST = "clock_timestamp() + least(interval '60 s', interval '2 s' + (clock_timestamp() - t.restoring_at) / 4)"
+SILENT = f"""
+UPDATE curtailment_plan_miners t SET next_attempt_at = {REST}, last_error = %(why)s, fence = %(fence)s
 WHERE id = ANY(%(ids)s)
-"""
+"""  # noqa: S608
 Row = tuple[int, int, int, int, Decimal, str, bool, int | None, bool, int]
 
 
@@ -163,7 +164,6 @@ def _look(lease: Lease, report: PassReport) -> set[int]:
             SILENT,
             {
                 "ids": silent,
-                "again": LOOK_AGAIN_AFTER,
                 "why": "it does not answer: looked for every minute",
                 "fence": lease.lock.lock_version,
             },

@@ -48,9 +48,9 @@ UPDATE curtailment_plan_miners SET state = 'dispatching', attempts = attempts + 
        dispatched_at = coalesce(dispatched_at, clock_timestamp())
 WHERE id = ANY(%(ids)s)
 """
-# What is off or will be, as far as is known: without those that did not stop, and those that came back.
+# What is off or will be, as far as is known, once its power has fallen: without what did not stop or came back.
 COVERED = """
-SELECT coalesce(sum(CASE WHEN t.state = 'confirmed' THEN t.baseline_w - coalesce(t.observed_w, 0) ELSE t.baseline_w END), 0)
+SELECT coalesce(sum(t.baseline_w - CASE WHEN t.measured_at > t.confirmed_at THEN coalesce(t.observed_w, 0) ELSE 0 END), 0)
 FROM curtailment_plan_miners t
 WHERE t.plan_id = %(plan)s AND t.role = 'selected' AND t.live AND t.release_requested_at IS NULL
   AND (t.state IN ('confirmed', 'pending')

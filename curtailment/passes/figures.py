@@ -44,7 +44,9 @@ WHERE p.status = 'executing' AND p.recovery_state = 'scheduled' AND p.restore_re
   AND p.recovery_time > clock_timestamp()
   AND NOT EXISTS (SELECT FROM curtailment_plan_miners t WHERE t.plan_id = p.id AND t.role = 'selected'
                   AND t.release_requested_at IS NULL
-                  AND (t.state IN ('pending', 'drifted') OR t.state IN ('dispatching', 'dispatched') AND t.attempts <= 2))
+                  AND (t.state IN ('pending', 'drifted')
+                       OR t.measured_at <= t.confirmed_at AND t.confirmed_at > clock_timestamp() - interval '30 s'
+                       OR t.state IN ('dispatching', 'dispatched') AND t.attempts <= 2))
 RETURNING p.id
 """
 RECOVERED = """

@@ -1,16 +1,15 @@
 """What became of orders, and what telemetry says of machines that should be off or on: rows move by what was measured."""
 
 from curtailment.passes import faults
-from curtailment.passes.back import give_back
+from curtailment.passes.back import REST, give_back
 from curtailment.passes.down import TRIES
+from curtailment.passes.measuring import drift
 from curtailment.passes.report import PassReport
 from curtailment.passes.rows import HOLDING, change, query
 from events.locks import Lease
-from events.outbox import Fact, publish_many
 from hosting.commands.calling_off import CALLED_OFF
 from hosting.control.proof import ASLEEP_BELOW, NO_HASHRATE_THS
 
-# A telemetry reading is stamped with its sweep's minute, so it was taken up to a minute later.
 DOWN = "t.command_id = command.id AND t.state IN ('dispatching', 'dispatched') AND p.id = t.plan_id"
 TAKEN = f"""
 UPDATE curtailment_plan_miners t SET state = 'dispatched', fence = %(fence)s
@@ -19,7 +18,8 @@ WHERE {DOWN} AND t.state = 'dispatching' AND command.status IN ('sent', 'accepte
 """  # noqa: S608
 CONFIRM = f"""
 UPDATE curtailment_plan_miners t
-SET state = 'confirmed', confirmed_at = command.finished_at, attempts = 0, fence = %(fence)s, last_error = '',
+SET state = 'confirmed', confirmed_at = command.finished_at, measured_at = command.finished_at, attempts = 0,
+    fence = %(fence)s, last_error = '',
     observed_w = CASE WHEN (command.after -> -1 ->> 'power_measured')::boolean
                       THEN round((command.after -> -1 ->> 'power_w')::numeric, 2) END
 FROM miner_commands command, curtailment_plans p
@@ -39,22 +39,18 @@ WHERE {DOWN} AND {HOLDING} AND t.release_requested_at IS NULL AND command.status
 RETURNING t.state
 """  # noqa: S608
 # By the meter where there is one. A hashrate that equals the session's average may be no more than that, and stays high.
-DRIFT = f"""
-UPDATE curtailment_plan_miners t
-SET state = 'drifted', drifts = t.drifts + 1, observed_w = NULL, confirmed_at = NULL, attempts = 0,
-    next_attempt_at = clock_timestamp(), last_error = 'it came back by itself', fence = %(fence)s
-FROM miner_latest latest, curtailment_plans p
-WHERE t.state = 'confirmed' AND latest.miner_id = t.miner_id AND p.id = t.plan_id AND {HOLDING}
-  AND t.release_requested_at IS NULL AND latest.seen_at > t.confirmed_at
+DRIFTED = f"""
+SELECT t.id FROM curtailment_plan_miners t JOIN miner_latest latest ON latest.miner_id = t.miner_id
+JOIN curtailment_plans p ON p.id = t.plan_id
+WHERE t.state = 'confirmed' AND {HOLDING} AND t.release_requested_at IS NULL AND latest.seen_at > t.confirmed_at
   AND CASE WHEN latest.power_w IS NOT NULL AND NOT latest.power_estimated THEN latest.power_w > %(share)s * t.baseline_w
            ELSE latest.hashrate_ths > %(crumbs)s AND latest.hashrate_ths IS DISTINCT FROM latest.hashrate_avg_ths END
-RETURNING t.plan_id, p.site_id, t.miner_id, t.drifts
 """  # noqa: S608
 MEASURE = """
-UPDATE curtailment_plan_miners t SET observed_w = latest.power_w
+UPDATE curtailment_plan_miners t SET observed_w = latest.power_w, measured_at = latest.seen_at
 FROM miner_latest latest
-WHERE t.state = 'confirmed' AND latest.miner_id = t.miner_id AND latest.seen_at > t.confirmed_at
-  AND latest.power_w IS NOT NULL AND NOT latest.power_estimated AND t.observed_w IS DISTINCT FROM latest.power_w
+WHERE t.state = 'confirmed' AND latest.miner_id = t.miner_id AND latest.seen_at > t.measured_at
+  AND latest.power_w IS NOT NULL AND NOT latest.power_estimated
 """
 ON_AGAIN = """
 SELECT t.id FROM curtailment_plan_miners t LEFT JOIN miner_commands command ON command.id = t.command_id
@@ -65,13 +61,13 @@ WHERE t.state = 'restoring'
        OR latest.seen_at > t.restoring_at + interval '60 s' AND latest.hashrate_ths > %(crumbs)s
           AND latest.hashrate_ths IS DISTINCT FROM latest.hashrate_avg_ths)
 """
-STILL_OFF = """
+STILL_OFF = f"""
 UPDATE curtailment_plan_miners t
 SET last_error = command.detail, command_id = NULL, fence = %(fence)s,
-    next_attempt_at = clock_timestamp() + least(interval '60 s', interval '3 s' * power(2, least(t.attempts, 6)))
+    next_attempt_at = {REST}
 FROM miner_commands command
 WHERE t.state = 'restoring' AND command.id = t.command_id AND command.status IN ('failed', 'expired', 'unsupported')
-"""
+"""  # noqa: S608
 
 
 def look_at_rows(lease: Lease, report: PassReport) -> None:
@@ -84,24 +80,8 @@ def look_at_rows(lease: Lease, report: PassReport) -> None:
         report.confirmed += change(CONFIRM, fence)
         failed = query(FAIL, fence | {"tries": TRIES, "off": CALLED_OFF + "%"})
         report.unreachable += sum(state == "unreachable" for (state,) in failed)
-        drifted = query(DRIFT, fence | limits)
-        report.drifted += len(drifted)
+        report.drifted += drift([row for (row,) in query(DRIFTED, limits)], lease.lock.lock_version)
         change(MEASURE)
-        _tell_of_drifts(drifted)
     with lease.transaction():
         report.done += give_back([row for (row,) in query(ON_AGAIN, limits)], lease.lock.lock_version)
         change(STILL_OFF, fence)
-
-
-def _tell_of_drifts(rows: list[tuple[int, int, int, int]]) -> None:
-    publish_many(
-        "curtailment.miner_drifted",
-        [
-            Fact(
-                f"miner:{miner_id}",
-                {"plan_id": plan_id, "site_id": site_id, "miner_id": miner_id, "drifts": drifts},
-                dedupe_key=f"curtailment:{plan_id}:{miner_id}:drift:{drifts}",
-            )
-            for plan_id, site_id, miner_id, drifts in rows
-        ],
-    )

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from curtailment.models import PlanMiner
-from curtailment.passes import back, down, faults, figures, harvest, starting
+from curtailment.passes import back, down, faults, figures, harvest, measuring, starting
 from curtailment.passes.report import PassReport
 from events.locks import Lease, LockBusy, held
 from events.models import LockLost
@@ -75,6 +75,7 @@ def _once(lease: Lease, report: PassReport, mine: str, *, restore_only: bool) ->
     back.wake(lease, report)
     if not restore_only:
         down.stop_waves(lease, report)
+        measuring.look(lease, report)
     _carry_out(lease, mine)
     harvest.look_at_rows(lease, report)
     figures.bring_up_to_date(lease, report)

@@ -32,6 +32,7 @@ from hosting.models import (
 )
 from tests.access.actors import Actor
 from tests.access.routes import parameters
+from tests.curtailment.raw_plans import a_plan, approve_raw
 
 
 @pytest.fixture
@@ -88,6 +89,8 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/miners/": miner_a.pk,
         "/api/v1/miner-commands/": batch.pk,
         "/api/v1/sites/": site.pk,
+        "/api/v1/curtailment/sites/": site.pk,
+        "/api/v1/curtailment/plans/": approve_raw(a_plan(site, [miner_a], by=operator), admin).pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
         "/api/v1/buildings/": rack.building_id,
@@ -122,6 +125,8 @@ def path_values(things, client_a):
                 found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
             elif name == "pk":
                 found[name] = next(pk for start, pk in things.items() if route.startswith(start))
+            elif name == "miner":
+                found[name] = things["/miners/"]
             else:
                 found[name] = TEXTS[name]
         return found

@@ -48,6 +48,7 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
             "recovery_time": end,
             "reason": "test of the feed",
             "content_hash": "x",
+            "plan_type": "automatic",
         }
         | {"target_power_reduction": target_mw}
         | fields
@@ -71,11 +72,11 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
         for number, (one, role) in enumerate(roles, 1)
     )
     watts = sum(models[one.pk].miner_model.power_consumption for one in miners)
-    CurtailmentPlan.objects.filter(pk=plan.pk).update(
-        status=PlanStatus.APPROVED, miners_affected=len(miners), planned_reduction=watts / 1_000_000
-    )
-    PlanMiner.objects.filter(plan=plan).update(live=True)
+    rows = CurtailmentPlan.objects.filter(pk=plan.pk)
+    rows.update(miners_affected=len(miners), planned_reduction=watts / 1_000_000)
     PlanApproval.objects.create(plan=plan, kind=PlanApproval.Kind.RULE, version=1, content_hash="x")
+    rows.update(status=PlanStatus.APPROVED)
+    PlanMiner.objects.filter(plan=plan).update(live=True)
     plan.refresh_from_db()
     return plan
 

@@ -42,6 +42,16 @@ def a_plan(site, miners, *, by=None, starts_in_min=30, minutes=60, baseline_w="3
     return plan
 
 
+def edited_raw(plan, by) -> CurtailmentPlan:
+    """As an edit by this person leaves it."""
+    rows = CurtailmentPlan.objects.filter(pk=plan.pk)
+    rows.update(edited_by=by, version=plan.version + 1)
+    plan.refresh_from_db()
+    rows.update(content_hash=content_hash(plan))
+    plan.refresh_from_db()
+    return plan
+
+
 def approve_raw(plan, approver, *, kind="approval", reason="by rows") -> CurtailmentPlan:
     """Approved and claimed as the services leave it."""
     PlanApproval.objects.create(

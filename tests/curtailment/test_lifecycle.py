@@ -13,7 +13,7 @@ from curtailment.planning import edit_plan
 from curtailment.refusals import IllegalMove, NotAllowed, OwnPlan, PlanConflict, StaleVersion, WrongInput
 from curtailment.telling import mail_break_glass
 from events.models import OutboxEvent
-from tests.curtailment.raw_plans import a_plan, lead_to
+from tests.curtailment.raw_plans import a_plan, edited_raw, lead_to
 
 pytestmark = pytest.mark.django_db
 
@@ -80,8 +80,7 @@ def test_who_may_not_approve_is_refused(plan, client_a, guest, make_user):
 
 
 def test_whoever_edited_a_plan_does_not_approve_it(site, miner_a, operator, admin, owner):
-    plan = a_plan(site, [miner_a], by=operator)
-    CurtailmentPlan.objects.filter(pk=plan.pk).update(edited_by=admin)
+    plan = edited_raw(a_plan(site, [miner_a], by=operator), admin)
     with pytest.raises(OwnPlan):
         approve(plan, admin)
     approve(plan, owner)

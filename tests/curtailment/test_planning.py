@@ -25,6 +25,7 @@ from curtailment.planning import (
 )
 from curtailment.states import Priority, Strategy
 from events.models import OutboxEvent
+from tests.curtailment.raw_plans import unguarded
 
 
 @pytest.fixture
@@ -207,12 +208,13 @@ def test_machines_are_named_by_serial_number_or_id(farm, site):
 
 
 def test_who_may_not_plan_makes_none(farm, ask, client_a, guest, operator, admin):
+    from accounts.models import SiteLimit
     from hosting.models import Site
 
     for stranger in (client_a, guest):
         with pytest.raises(NotAllowed):
             create_plan(draft_plan(ask), by=stranger)
-    operator.sites.set([Site.objects.create(name="South")])
+    SiteLimit.objects.create(user=operator, site=Site.objects.create(name="South"))
     with pytest.raises(NotAllowed, match="not yours"):
         create_plan(draft_plan(ask), by=type(operator).objects.get(pk=operator.pk))
     assert not CurtailmentPlan.objects.exists()
@@ -232,6 +234,7 @@ def test_an_edit_selects_anew_and_voids_the_approval(farm, ask, operator, admin)
     plan = create_plan(draft_plan(ask), by=operator)
     PlanApproval.objects.create(plan=plan, kind="approval", version=1, content_hash=plan.content_hash, approver=admin)
     CurtailmentPlan.objects.filter(pk=plan.pk).update(status="approved")
+    plan.refresh_from_db()
     before = plan.content_hash
     edited = edit_plan(plan, version=1, by=operator, target_mw=Decimal("0.006"))
     assert (edited.status, edited.version, edited.miners_affected) == ("pending", 2, 2)

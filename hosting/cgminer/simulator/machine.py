@@ -42,7 +42,7 @@ class Fault(StrEnum):
     REBOOT = "reboot"  # goes down again and again
     WRONG_CLOCK = "wrong_clock"  # its own clock is years off
     REFUSES_WAKE = "refuses_wake"  # says yes to resume and sleeps on
-    FLAKY = "flaky"  # hangs up on four connections in ten
+    FLAKY = "flaky"  # hangs up on one connection in four
     IGNORES = "ignores"  # says yes to every order and does nothing
 
 
