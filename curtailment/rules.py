@@ -162,6 +162,8 @@ def _stop_machines(
             plan = _planned(rule, wanted, until, decision.why, now)
             approve_by_rule(plan, rule_id=rule.pk)
         made.append(plan.pk)
+    if not plans and not made:
+        raise WrongPlan("fewer than 5 minutes are left")
     for plan in plans:
         due = plan.recovery_time - now < RENEW_BEFORE or decision.until is not None
         if due and until - plan.recovery_time > A_MINUTE and rule.armed_by is not None:

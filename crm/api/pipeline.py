@@ -73,6 +73,8 @@ ACTIVITY = (
     ),
     "happened_at",
 )
+# Converting is an action of its own.
+LEAD_TARGETS = [choice for choice in LeadStatus.choices if choice[0] != LeadStatus.CONVERTED]
 STAFF_ONLY = "Staff alone; customers know nothing of the pipeline."
 KW: dict[str, Any] = {"max_digits": 12, "decimal_places": 3, "min_value": 0, "allow_null": True, "required": False}
 USD: dict[str, Any] = {"max_digits": 12, "decimal_places": 2, "min_value": 0, "allow_null": True, "required": False}
@@ -121,7 +123,7 @@ class LeadWriteSerializer(WriteSerializer):
 
 
 class LeadMoveSerializer(serializers.Serializer[Any]):
-    to = serializers.ChoiceField(choices=[choice for choice in LeadStatus.choices if choice[0] != LeadStatus.CONVERTED])
+    to = serializers.ChoiceField(choices=LEAD_TARGETS)
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 

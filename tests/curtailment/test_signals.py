@@ -200,6 +200,14 @@ def test_a_start_makes_a_plan_and_a_stop_brings_the_machines_back(api, rule, run
     assert evaluate(rule.pk, now=now + timedelta(minutes=2)).act == Act.STOP
 
 
+def test_an_event_that_is_nearly_over_stops_nothing(api, rule, running, now):
+    running("A-1")
+    api(START | {"ends_at": (now + timedelta(minutes=3)).isoformat()})
+    done = evaluate(rule.pk, now=now + timedelta(seconds=30))
+    assert (done.act, done.why.endswith("fewer than 5 minutes are left")) == (Act.HOLD, True)
+    assert not CurtailmentPlan.objects.exists()
+
+
 def test_a_rule_does_not_follow_another_sites_source(source, operator):
     from hosting.models import Site
 
