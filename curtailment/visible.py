@@ -65,5 +65,6 @@ HIDDEN_OF_MINERS = (
     "fence",
     "drifts",
     "release_requested_at",
+    "measured_at",
     "last_error",
 )
