@@ -337,6 +337,29 @@ CATALOGUE: dict[str, EventType] = {
             },
         ),
         EventType(
+            "curtailment.settled",
+            "a plan that is over has been settled from its readings",
+            {
+                "plan_id": {"type": "integer", "description": "the plan"},
+                "site_id": {"type": "integer", "description": "where"},
+                "settlement_id": {"type": "integer", "description": "the settlement"},
+                "kwh_avoided": {
+                    "type": ["string", "null"],
+                    "description": "energy that was measured to be avoided, as a decimal; null when nothing was read",
+                },
+                "coverage": {"type": "string", "description": "share of the time off that was measured, 0 to 1"},
+                "content_hash": {"type": "string", "description": "SHA-256 of the settlement"},
+            },
+            {
+                "plan_id": 17,
+                "site_id": 2,
+                "settlement_id": 9,
+                "kwh_avoided": "4120.250000",
+                "coverage": "0.998200",
+                "content_hash": "3b7e41c8a9d0f25e6c1b8a7d4f90e2c3b5a6978812cd34ef56ab78cd90ef1234",
+            },
+        ),
+        EventType(
             "miner.offline",
             "no good reading of a machine for five minutes",
             MINER | {"error": {"type": "string", "description": "why the last attempt failed, e.g. `timeout`"}},

@@ -41,6 +41,13 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
+    "Curtailment": (
+        ("Live plans", "power_settings_new", "curtailment.view_curtailment", "curtailment:plans"),
+        ("Plans", "event_note", "curtailment.view_curtailmentplan", "admin:curtailment_curtailmentplan_changelist"),
+        ("Site policies", "policy", "curtailment.view_sitepolicy", "admin:curtailment_sitepolicy_changelist"),
+        ("Tiers", "workspace_premium", "curtailment.view_minertier", "admin:curtailment_minertier_changelist"),
+        ("Settlements", "receipt_long", "curtailment.view_settlement", "admin:curtailment_settlement_changelist"),
+    ),
     "Telemetry": (
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
         ("Commands", "send", "hosting.view_commandbatch", "admin:hosting_commandbatch_changelist"),

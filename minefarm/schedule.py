@@ -116,6 +116,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 3000},
         "catch_up": CatchUp.latest(),
     },
+    # Plans whose machines are back, once the readings of that time are in.
+    "curtailment settlements": {
+        "task": "curtailment.tasks.settle_curtailments",
+        "schedule": crontab(minute="3-59/5"),
+        "options": {"expires": 250},
+        "catch_up": CatchUp.latest(),
+    },
     # What every app's rules let go, two days of readings at a time.
     "retention": {
         "task": "hosting.tasks.apply_retention",

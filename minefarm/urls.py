@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("", include("hosting.urls")),
     path("", include("analytics.urls")),
+    path("curtailment/", include("curtailment.urls")),
     path("", include("crm.urls")),
     path("webhooks/", include("events.urls")),
     path("account/", include("accounts.signins.urls")),

@@ -17,6 +17,8 @@ WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
 APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
+APPEND_ONLY |= {"curtailment_settlements", "curtailment_settlement_clients", "curtailment_settlement_miners"}
+APPEND_ONLY |= {"curtailment_settlement_intervals"}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
 CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
 # A rule approves its own plan; a person could not.
@@ -46,7 +48,12 @@ def owned(model: type[models.Model], person: Any) -> Q | None:
 
 RELATED = (
     {"accounts.User": ""},
-    {"hosting.Miner": "__client", "events.EventEndpoint": "__owner_id", "events.OutboxEvent": "__client_id"},
+    {
+        "curtailment.CurtailmentPlan": "__created_by",
+        "hosting.Miner": "__client",
+        "events.EventEndpoint": "__owner_id",
+        "events.OutboxEvent": "__client_id",
+    },
     {"hosting.Site": "__miners__client"},
 )
 
@@ -135,7 +142,7 @@ def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
         # What ends after it starts does so here too.
-        ends = field.attname in {"ends_at", "recovery_time"}
+        ends = field.attname in {"ends_at", "recovery_time", "off_until"}
         return timezone.now() - timedelta(hours=0 if ends else 1)
     if kind == "DateTimeRangeField":
         return (timezone.now() - timedelta(hours=1), timezone.now())

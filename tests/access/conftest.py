@@ -11,6 +11,8 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
+from curtailment.models import MinerTier, PlanMiner
+from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -32,6 +34,7 @@ from hosting.models import (
 from tests.access.actors import Actor
 from tests.access.routes import parameters
 from tests.curtailment.raw_plans import a_plan, approve_raw
+from tests.curtailment.settled import over_plan
 
 
 @pytest.fixture
@@ -69,7 +72,12 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     )
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
+    plan = over_plan(site, [miner_a], owner)
+    settle_plan(plan)
+    MinerTier.objects.create(client=client_a, tier="vip")
     return {
+        "/curtailment/sites/": site.pk,
+        "/curtailment/": plan.pk,
         "/miners/": miner_a.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
@@ -116,6 +124,8 @@ def path_values(things, client_a):
         for name in parameters(route):
             if name == "object_id":
                 found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
+            elif name == "target":
+                found[name] = PlanMiner.objects.order_by("pk").values_list("pk", flat=True).first()
             elif name == "pk":
                 found[name] = next(pk for start, pk in things.items() if route.startswith(start))
             elif name == "miner":

@@ -67,6 +67,7 @@ WITHOUT_POLICY = {
     "crm_deal_stages": STAFF,
     "curtailment_site_policies": STAFF,
     "curtailment_approvals": STAFF,
+    "curtailment_settlement_intervals": STAFF,
     "curtailment_plan_events": STAFF,
     "usersessions_usersession": f"allauth's, outside the wall; {NO_GRANT}",
 }

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Impersonation
 from accounts.tokens import make_token
-from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS
+from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS, HIDDEN_OF_SETTLEMENTS
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.alerts import ALERT_STAFF_COLUMNS
 from hosting.models.inventory import MINER_STAFF_COLUMNS, SITE_STAFF_COLUMNS
@@ -29,6 +29,7 @@ HIDDEN = {
     "MaintenanceTicket": TICKET_STAFF_COLUMNS,
     "CurtailmentPlan": HIDDEN_OF_PLANS,
     "PlanMiner": HIDDEN_OF_MINERS,
+    "Settlement": HIDDEN_OF_SETTLEMENTS,
 }
 
 

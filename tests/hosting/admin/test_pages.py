@@ -183,6 +183,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Racks",
         "Circuits",
         "Model catalogue",
+        *("Live plans", "Plans", "Site policies", "Tiers", "Settlements"),
         "Latest readings",
         "Commands",
         "Operation log",
