@@ -108,10 +108,6 @@ TABLE: dict[str, str] = {
     "settlement:change": "",
     "settlement:delete": "",
     "curtailment:foureyes": "o",
-    "curtailmentplan:view": "oauc",
-    "curtailmentplan:add": "oau",
-    "curtailmentplan:change": "oau",
-    "curtailmentplan:delete": "",
     # customers and money
     "lead:view": "oau",
     "lead:add": "oau",

@@ -4,6 +4,7 @@ A test compares both, so that a new move comes with a migration of its own. Refu
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from curtailment.states import PLAN_MOVES, RECOVERY_MOVES, TARGET_MOVES
 
@@ -43,7 +44,7 @@ SETTLED = (
 )
 
 
-def pairs(moves: Mapping[str, Iterable[str]]) -> str:
+def pairs(moves: Mapping[Any, Iterable[str]]) -> str:
     """An SQL array of `from>to`, such as '{pending>approved}'."""
     return "'{" + ",".join(sorted(f"{source}>{to}" for to, sources in moves.items() for source in sources)) + "}'"
 

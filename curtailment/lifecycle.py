@@ -5,6 +5,7 @@ approve or extend is for the doors (accounts/stepup.py).
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
@@ -267,9 +268,9 @@ def _check_extension(plan: CurtailmentPlan, until: datetime) -> None:
         raise WrongInput(f"{plan.site} is curtailed for at most {minutes} minutes: give an earlier end.")
 
 
-def _makers(plan: CurtailmentPlan) -> set[object]:
+def _makers(plan: CurtailmentPlan) -> set[UUID]:
     """Who decided what the plan does: who made it, and who edited it last."""
-    return {plan.created_by_id, plan.edited_by_id} - {None}
+    return {pk for pk in (plan.created_by_id, plan.edited_by_id) if pk is not None}
 
 
 def _in_words(plan: CurtailmentPlan) -> str:

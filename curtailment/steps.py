@@ -1,6 +1,8 @@
 """What every step with a plan begins with: the row locked as it is now, and whether this person may take it."""
 
-from django.db import connection, transaction
+from typing import Any
+
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -57,7 +59,7 @@ def without_second_person(site_id: int) -> bool:
     return SitePolicy.objects.filter(site=site_id, four_eyes=False).exists()
 
 
-def tell(event_type: str, plan: CurtailmentPlan, *, by: User | None, **more: object) -> None:
+def tell(event_type: str, plan: CurtailmentPlan, *, by: User | None, **more: Any) -> None:
     """Publish an event about the plan."""
     publish(
         event_type,
@@ -69,9 +71,8 @@ def tell(event_type: str, plan: CurtailmentPlan, *, by: User | None, **more: obj
     )
 
 
-def tell_of_site(event_type: str, site: Site, *, by: User | None, **more: object) -> None:
+def tell_of_site(event_type: str, site: Site, *, by: User | None, **more: Any) -> None:
     publish(event_type, about=f"site:{site.pk}", site_id=site.pk, by_id=None if by is None else str(by.pk), **more)
 
 
-in_one = transaction.atomic
 NOT_FROZEN = ~Q(FROZEN)

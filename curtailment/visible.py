@@ -67,6 +67,7 @@ HIDDEN_OF_MINERS = (
     "drifts",
     "measured_at",
     "release_requested_at",
+    "measured_at",
     "last_error",
 )
 # What all customers of a plan came to together, and how it went, is the farm's.

@@ -6,6 +6,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status, viewsets
@@ -226,7 +227,7 @@ class PlanView(viewsets.GenericViewSet[Any]):
     @action(detail=True, url_path="targets", filter_backends=(), pagination_class=IdCursor)
     def targets(self, request: Request, pk: int) -> Response:
         refuse_unknown_parameters(request, PAGE_PARAMETERS | {"state"})
-        get_object_or_404(self.get_queryset().values("pk"), pk=pk)
+        self.exists(pk)
         found = PlanMiner.objects.for_user(actor(request)).filter(plan=pk)
         if wanted := request.query_params.get("state"):
             if wanted not in TargetState.values:
@@ -258,9 +259,14 @@ class PlanView(viewsets.GenericViewSet[Any]):
         flat = get_object_or_404(self.get_queryset().values(*rows.plan_columns(staff=self.staff)), pk=pk)
         return rows.plan_row(flat, staff=self.staff)
 
+    def exists(self, pk: int) -> None:
+        """Raises Http404 for a plan that is not theirs to see."""
+        if not self.get_queryset().filter(pk=pk).exists():
+            raise Http404
+
     def chosen(self, pk: int, permission: str) -> CurtailmentPlan:
         """The plan, for somebody who may do this at its site; 404 when it is not theirs to see."""
-        get_object_or_404(self.get_queryset().values("pk"), pk=pk)
+        self.exists(pk)
         if not actor(self.request).may(permission):
             raise PermissionDenied
         return CurtailmentPlan.objects.select_related("site").get(pk=pk)
