@@ -16,6 +16,7 @@ from events.outbox import publish
 from hosting.commands import call_off
 from hosting.commands.machines import machines_of
 from hosting.commands.readings import look_at
+from hosting.commands.sending import MOST_SENDS
 from hosting.control import Order
 from hosting.control.proof import NO_HASHRATE_THS
 from hosting.models import Miner
@@ -64,6 +65,12 @@ SELECT command.id FROM curtailment_plan_miners t JOIN curtailment_plans p ON p.i
 JOIN miner_commands command ON command.id = t.command_id
 WHERE command.finished_at IS NULL AND {FROZEN}
 """  # noqa: S608
+# Sent as often as a command is, and never answered: the order did not arrive, and waiting for its effect is idle.
+UNANSWERED = """
+SELECT command.id FROM curtailment_plan_miners t JOIN miner_commands command ON command.id = t.command_id
+WHERE t.state = 'restoring' AND command.status = 'sent' AND command.attempts >= %(sends)s
+  AND command.sent_at < clock_timestamp() - interval '20 s'
+"""
 DUE = f"""
 SELECT t.id, t.plan_id, p.site_id, t.miner_id, t.baseline_w, miner.status, t.dispatched_at IS NULL, ({WANTED_BY}),
        t.state = 'restoring', t.attempts
@@ -139,6 +146,9 @@ def call_off_at_frozen_sites(lease: Lease) -> None:
 
 def wake(lease: Lease, report: PassReport) -> None:
     """One wave of each site, and again those whose last order brought nothing."""
+    if unanswered := query(UNANSWERED, {"sends": MOST_SENDS}):
+        with lease.transaction():
+            call_off([command for (command,) in unanswered], "no answer came; it is given again")
     again = _look(lease, report)
     with lease.transaction():
         by_site: dict[int, list[Row]] = defaultdict(list)
