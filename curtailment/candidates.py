@@ -4,24 +4,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 
-from analytics.hashprice import TH_PER_PH, W_PER_KW
-from analytics.models import MarketSnapshot
 from curtailment.models import SitePolicy
 from curtailment.selection import Candidate
 from curtailment.states import Priority
+from curtailment.worth import Worth
 from hosting.commands.barred import barred
 from hosting.control.factory import make_of
 from hosting.credentials import login_for
-from hosting.energy import price_at
 from hosting.models import Site
 from hosting.states import MinerStatus
 
-USD = "USD"
 GOOD_READINGS = 10
 READ_WITHIN = timedelta(minutes=15)  # ten readings and some that went missing
 STALE_AFTER = timedelta(minutes=5)
@@ -102,6 +99,7 @@ class Field:
     baselines: dict[int, Decimal]
     hashrates: dict[int, Decimal]
     hashprice: Decimal | None
+    hashprice_at: datetime | None
     price_per_kwh: Decimal | None
 
 
@@ -132,7 +130,17 @@ def field_of(
         )
         rows = [Row(*row) for row in cursor.fetchall()]
     worth = Worth.at(site, now)
-    found = Field([], [], {}, {row.pk: row.serial for row in rows}, {}, {}, worth.hashprice, worth.price_per_kwh)
+    found = Field(
+        candidates=[],
+        held=[],
+        left_out={},
+        serials={row.pk: row.serial for row in rows},
+        baselines={},
+        hashrates={},
+        hashprice=worth.hashprice,
+        hashprice_at=worth.hashprice_at,
+        price_per_kwh=worth.price_per_kwh,
+    )
     ids = [row.pk for row in rows]
     kept_out, logins = barred(ids), login_for(ids)
     for row in rows:
@@ -148,30 +156,6 @@ def field_of(
         else:
             found.candidates.append(candidate)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a TH/s earns and a kWh costs now, in USD; None where that is not known."""
-
-    hashprice: Decimal | None
-    price_per_kwh: Decimal | None
-
-    @classmethod
-    def at(cls, site: Site, now: datetime) -> "Worth":
-        newest = MarketSnapshot.objects.filter(hashprice_usd_per_ph_day__isnull=False).order_by("-bucket").first()
-        fee = Decimal(str(settings.POOL_FEE_PERCENT)) / 100
-        price = price_at(site, now)
-        return cls(
-            newest.hashprice_usd_per_ph_day * (1 - fee) if newest and newest.hashprice_usd_per_ph_day else None,
-            price.price_per_kwh if price and price.currency == USD else None,
-        )
-
-    def margin_usd_per_h(self, power_w: Decimal, hashrate_ths: Decimal) -> float | None:
-        if self.hashprice is None or self.price_per_kwh is None:
-            return None
-        earned = self.hashprice * hashrate_ths / TH_PER_PH / 24
-        return float(earned - power_w / W_PER_KW * self.price_per_kwh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +253,12 @@ class Row:
             circuit_id=self.circuit_id,
             warm_up_min=WARM_UP_MIN.get(self.made_by() or "", 10),
         )
+
+
+@lru_cache(maxsize=1024)
+def _make_of(make: str | None, model: str | None, firmware: str | None) -> str | None:
+    """A farm has few makes, and names of them are searched word by word."""
+    return make_of(make=make, model=model, firmware=firmware)
 
 
 # What was borne: measured by settlements, and of plans that are not settled yet what they planned.

@@ -1,7 +1,7 @@
 """Making and changing plans: a draft is read and may be thrown away, a plan is a draft that was written down."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -67,7 +67,7 @@ class Draft:
     ask: Ask
     selection: Selection
     field: Field
-    preview: dict[str, Any] = field(default_factory=dict)
+    preview: dict[str, Any]
 
     @property
     def planned_mw(self) -> Decimal:
@@ -104,6 +104,7 @@ def draft_plan(ask: Ask, *, but_plan: int | None = None, now: datetime | None = 
         serials=found.serials,
         clients=_clients(selection),
         hashprice=found.hashprice,
+        hashprice_at=found.hashprice_at,
         price_per_kwh=found.price_per_kwh,
         minutes=round((ask.ends_at - ask.starts_at).total_seconds() / 60),
         policy=SitePolicy.of(ask.site),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -23,6 +24,7 @@ def preview(
     serials: Mapping[int, str],
     clients: Mapping[str, str],
     hashprice: Decimal | None,
+    hashprice_at: datetime | None,
     price_per_kwh: Decimal | None,
     minutes: int,
     policy: SitePolicy,
@@ -46,6 +48,8 @@ def preview(
         "shortfall_kw": round(selection.shortfall_w / W_PER_KW, 3),
         "overshoot_kw": round(selection.overshoot_w / W_PER_KW, 3),
         "price_usd_per_mwh": None if price_per_kwh is None else str((price_per_kwh * 1000).quantize(CENT)),
+        "hashprice_usd_per_ph_day": _money(hashprice),
+        "hashprice_at": None if hashprice_at is None else hashprice_at.isoformat(),
         "saved_usd_per_h": _money(saved),
         "forgone_usd_per_h": _money(forgone),
         "restart_usd": _money(restart),

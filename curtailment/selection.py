@@ -2,55 +2,38 @@
 
 Watts and TH/s are floats: sums of thousands of measured values, compared, never billed. A strategy gives an order and a cost;
 machines are taken in that order until the target is met, and the end of the list is then improved: what can be dropped is
-dropped, and one machine is exchanged for another where that meets the target at less cost.
+dropped, and up to three machines are exchanged for others where that meets the target at less cost.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, combinations, groupby
+from dataclasses import dataclass
+from itertools import groupby
 
-NEVER = "protected"
-VIP = "vip"
-UNKNOWN_MARGIN = float("inf")
-# Among how many units at the end of the list, and behind it, none, one, two or three are exchanged: more gain nothing measurable.
-EXCHANGED = (0, 150, 30, 14)
-MOST_EXCHANGES = 8
-LEAST_GAIN = 1e-9
+from curtailment.candidate import (
+    NEVER,
+    Candidate,
+    Cost,
+    Order,
+    forgone_hashrate,
+    forgone_margin,
+    forgone_standing,
+    least_efficient,
+    lowest_margin,
+    standard_first,
+)
+from curtailment.exchange import Unit, drop, exchange
+
+__all__ = ["NOT_NAMED", "Candidate", "Selection", "least_hashrate_ths", "select"]
+
 # Machines that may have to stand in for others: fleets lose up to a tenth of their answers, small plans a few machines.
 RESERVE_SHARE = 0.25
 LEAST_RESERVE = 20
-
-VIP_COST_THS = 1e9
 
 NOT_NAMED = "not among the machines that were named"
 NOT_NEEDED = "not needed: the target is met without it"
 IS_PROTECTED = "protected: never stopped"
 IN_NO_RACK = "it stands in no rack"
 ON_NO_CIRCUIT = "its rack is on no circuit"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A machine that could be stopped. `margin_usd_per_h` is what it earns beyond its power, None where that is not known."""
-
-    miner_id: int
-    baseline_w: float
-    hashrate_ths: float
-    client_id: str | None = None
-    margin_usd_per_h: float | None = None
-    tier: str = "standard"
-    rack_id: int | None = None
-    circuit_id: int | None = None
-    warm_up_min: float = 10  # from the order to wake until it hashes as before
-
-    @property
-    def j_per_th(self) -> float:
-        return self.baseline_w / self.hashrate_ths if self.hashrate_ths > 0 else float("inf")
-
-    @property
-    def margin_usd_per_mwh(self) -> float:
-        return UNKNOWN_MARGIN if self.margin_usd_per_h is None else self.margin_usd_per_h * 1e6 / self.baseline_w
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,57 +60,6 @@ class Selection:
     @property
     def overshoot_w(self) -> float:
         return 0.0 if self.target_w is None else max(0.0, self.power_w - self.target_w)
-
-
-@dataclass(slots=True, eq=False)
-class Unit:
-    """What is stopped together: one machine, or a rack or circuit of them."""
-
-    machines: list[Candidate]
-    cost: float
-    power_w: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.power_w = sum(one.baseline_w for one in self.machines)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Units that are given back, or taken, together."""
-
-    power_w: float
-    cost: float
-    units: tuple[Unit, ...]
-
-
-NOBODY = Group(0.0, 0.0, ())
-Order = Callable[[Candidate], tuple[float | int, ...]]
-Cost = Callable[[Candidate], float]
-
-
-def least_efficient(one: Candidate) -> tuple[float | int, ...]:
-    return (-one.j_per_th, -one.baseline_w, one.miner_id)
-
-
-def lowest_margin(one: Candidate) -> tuple[float | int, ...]:
-    return (one.margin_usd_per_mwh, *least_efficient(one))
-
-
-def standard_first(one: Candidate) -> tuple[float | int, ...]:
-    return (int(one.tier == VIP), *least_efficient(one))
-
-
-def forgone_hashrate(one: Candidate) -> float:
-    return one.hashrate_ths
-
-
-def forgone_standing(one: Candidate) -> float:
-    """No hashrate of standard machines outweighs a VIP one: it goes for none of them, and comes back first."""
-    return one.hashrate_ths + (VIP_COST_THS if one.tier == VIP else 0)
-
-
-def forgone_margin(one: Candidate) -> float:
-    return one.hashrate_ths if one.margin_usd_per_h is None else one.margin_usd_per_h
 
 
 def select(
@@ -187,8 +119,8 @@ def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate
     places = {id(unit): place for place, unit in enumerate(units)}
     chosen, rest = list(units[:taken]), list(units[taken:])
     if power_w >= target_w:
-        _exchange(chosen, rest, power_w - target_w)
-        _drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
+        exchange(chosen, rest, power_w - target_w)
+        drop(chosen, rest, sum(unit.power_w for unit in chosen) - target_w)
     chosen.sort(key=lambda unit: places[id(unit)])
     rest.sort(key=lambda unit: places[id(unit)])
     return _machines(chosen), _machines(rest)
@@ -196,43 +128,6 @@ def _take(units: Sequence[Unit], target_w: float | None) -> tuple[list[Candidate
 
 def _machines(units: Iterable[Unit]) -> list[Candidate]:
     return [one for unit in units for one in unit.machines]
-
-
-def _exchange(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
-    """Give up to three back for up to three others where the target is still met and the cost falls most; again while it does."""
-    for _ in range(MOST_EXCHANGES):
-        into = _groups(rest)
-        into.sort(key=lambda group: group.power_w)
-        cheapest = list(accumulate(reversed(into), lambda best, one: one if one.cost < best.cost else best))[::-1]
-        powers = [group.power_w for group in into]
-        best_out, best_in, gain = NOBODY, NOBODY, LEAST_GAIN
-        for out in _groups(chosen[::-1]):
-            place = bisect_left(powers, out.power_w - overshoot_w)
-            if place < len(into) and out.cost - cheapest[place].cost > gain:
-                best_out, best_in, gain = out, cheapest[place], out.cost - cheapest[place].cost
-        if best_out is NOBODY:
-            return
-        overshoot_w += best_in.power_w - best_out.power_w
-        chosen[:] = [unit for unit in chosen if unit not in best_out.units] + list(best_in.units)
-        rest[:] = [*best_out.units, *(unit for unit in rest if unit not in best_in.units)]
-
-
-def _groups(units: Sequence[Unit]) -> list["Group"]:
-    """None, one, two or three of the first of these, fewer where there would be very many."""
-    return [
-        Group(sum(unit.power_w for unit in some), sum(unit.cost for unit in some), some)
-        for size, first in enumerate(EXCHANGED)
-        for some in combinations(units[:first], size)
-    ]
-
-
-def _drop(chosen: list[Unit], rest: list[Unit], overshoot_w: float) -> None:
-    """Until the overshoot is less than the smallest unit that could be dropped: the dearest that fits goes."""
-    while fitting := [unit for unit in chosen if unit.power_w <= overshoot_w]:
-        out = max(fitting, key=lambda unit: (unit.cost, unit.power_w, unit.machines[0].miner_id))
-        chosen.remove(out)
-        rest.append(out)
-        overshoot_w -= out.power_w
 
 
 def _fair_share(

@@ -65,6 +65,12 @@ HIDDEN_OF_MINERS = (
     "next_attempt_at",
     "fence",
     "drifts",
+    "measured_at",
     "release_requested_at",
     "last_error",
+)
+# What all customers of a plan came to together, and how it went, is the farm's.
+HIDDEN_OF_SETTLEMENTS = (
+    *("requested_w", "delivered_w", "seconds_to_50", "seconds_to_95", "seconds_to_100", "machines", "confirmed"),
+    *("drifted", "failed", "kwh_avoided", "unpriced_kwh", "saved", "forgone_usd", "coverage", "content_hash"),
 )

@@ -175,6 +175,21 @@ SITE: dict[str, Schema] = {
 }
 SITE_EXAMPLE = {"site_id": 1, "name": "North", "at": "2026-11-23T04:21:00+00:00"}
 
+INVOICE: dict[str, Schema] = {
+    "invoice_id": {"type": "integer", "description": "the invoice's id"},
+    "invoice_number": {"type": "string", "description": "its number"},
+    "amount": {"type": "string", "description": "what it asks for in all, tax included; below zero: a credit note"},
+    "currency": {"type": "string", "description": "such as USD"},
+    "due_date": {"type": ["string", "null"], "description": "last day to pay"},
+}
+INVOICE_EXAMPLE = {
+    "invoice_id": 7,
+    "invoice_number": "INV-2026-00007",
+    "amount": "1250.40",
+    "currency": "USD",
+    "due_date": "2026-12-07",
+}
+BALANCE: Schema = {"type": "string", "description": "what is open after it"}
 SIGNAL_SOURCE: dict[str, Schema] = {
     "source_id": {"type": "string", "format": "uuid", "description": "the source of signals"},
     "name": {"type": "string", "description": "what the farm calls it"},
@@ -235,6 +250,43 @@ CATALOGUE: dict[str, EventType] = {
             "an alert that was told is over",
             ALERT,
             ALERT_EXAMPLE | {"machines": 0},
+        ),
+        EventType(
+            "invoice.credited",
+            "a credit note was issued for an invoice",
+            INVOICE
+            | {
+                "credit_note_id": {"type": "integer", "description": "the credit note's id"},
+                "credit_note": {"type": "string", "description": "its number"},
+                "credited": {"type": "string", "description": "what it takes off"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE
+            | {"credit_note_id": 9, "credit_note": "CN-2026-00001", "credited": "50.00", "balance": "1200.40"},
+        ),
+        EventType(
+            "invoice.issued",
+            "an invoice or a credit note got its number",
+            INVOICE | {"kind": {"type": "string", "description": "`invoice` or `credit_note`"}},
+            INVOICE_EXAMPLE | {"kind": "invoice"},
+        ),
+        EventType(
+            "invoice.mail_wanted",
+            "somebody asked to mail an invoice again",
+            INVOICE,
+            INVOICE_EXAMPLE,
+        ),
+        EventType("invoice.overdue", "an invoice was not paid by its due date", INVOICE, INVOICE_EXAMPLE),
+        EventType("invoice.paid", "nothing of an invoice is open any more", INVOICE, INVOICE_EXAMPLE),
+        EventType(
+            "invoice.reminder",
+            "a reminder of an invoice is due",
+            INVOICE
+            | {
+                "step": {"type": "integer", "description": "days from the due date, below zero before it"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE | {"step": -3, "balance": "1250.40"},
         ),
         EventType(
             "miner.command_failed",
@@ -347,6 +399,29 @@ CATALOGUE: dict[str, EventType] = {
                 "at": "2026-11-23T04:30:02+00:00",
                 "last_price_at": "2026-11-23T04:15:01+00:00",
                 "sources": {"coinbase": "timeout", "kraken": "unreachable", "mempool": "http_error"},
+            },
+        ),
+        EventType(
+            "curtailment.settled",
+            "a plan that is over has been settled from its readings",
+            {
+                "plan_id": {"type": "integer", "description": "the plan"},
+                "site_id": {"type": "integer", "description": "where"},
+                "settlement_id": {"type": "integer", "description": "the settlement"},
+                "kwh_avoided": {
+                    "type": ["string", "null"],
+                    "description": "energy that was measured to be avoided, as a decimal; null when nothing was read",
+                },
+                "coverage": {"type": "string", "description": "share of the time off that was measured, 0 to 1"},
+                "content_hash": {"type": "string", "description": "SHA-256 of the settlement"},
+            },
+            {
+                "plan_id": 17,
+                "site_id": 2,
+                "settlement_id": 9,
+                "kwh_avoided": "4120.250000",
+                "coverage": "0.998200",
+                "content_hash": "3b7e41c8a9d0f25e6c1b8a7d4f90e2c3b5a6978812cd34ef56ab78cd90ef1234",
             },
         ),
         EventType(
@@ -488,6 +563,18 @@ CATALOGUE: dict[str, EventType] = {
             SIGNAL_SOURCE_EXAMPLE,
         ),
         EventType("ticket.opened", "somebody opens a maintenance ticket", TICKET, TICKET_EXAMPLE),
+        EventType(
+            "payment.recorded",
+            "money for an invoice came, or was taken back",
+            INVOICE
+            | {
+                "payment_id": {"type": "integer", "description": "the payment's id"},
+                "paid": {"type": "string", "description": "how much; below zero: taken back"},
+                "received_on": {"type": "string", "description": "when it came"},
+                "balance": BALANCE,
+            },
+            INVOICE_EXAMPLE | {"payment_id": 3, "paid": "1250.40", "received_on": "2026-12-01", "balance": "0.00"},
+        ),
         EventType(
             "site.agent_back",
             "a site's agent that was silent reports again",

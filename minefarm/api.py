@@ -31,11 +31,19 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
+<<<<<<< HEAD
     "curtailment-rules": "api:curtailment-rule-list",
     "curtailment-plans": "api:curtailment-plan-list",
+=======
+    "contracts": "api:contract-list",
+    "invoices": "api:invoice-list",
+    "payments": "api:payment-list",
+    "curtailment-rules": "api:curtailment-rule-list",
+>>>>>>> c1fed6f2ee5a5f24767429f1260520580303cda0
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",
+    "curtailment-plans": "api:curtailment-plan-list",
     "endpoints": "api:endpoint-list",
     "deliveries": "api:delivery-list",
     "tokens": "api:token-list",
@@ -209,6 +217,8 @@ urlpatterns = [
     path("", include("hosting.api.urls")),
     path("", include("crm.api.pipeline_urls")),
     path("", include("analytics.api.urls")),
+    path("", include("crm.api.contract_urls")),
+    path("", include("crm.api.invoice_urls")),
     path("", include("curtailment.api.urls")),
     path("", include("events.api.urls")),
     path("", include("curtailment.api.rule_urls")),

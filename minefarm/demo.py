@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 
@@ -15,9 +16,11 @@ from analytics.power import expand_tariff
 from crm.demo import seed_pipeline
 from hosting.cgminer.simulator import SimulatedMiner
 from hosting.control.factory import FACTORY_LOGINS
-from hosting.models import MinerCommand, MinerCredential, OperationLog, Site
+from hosting.models import Miner, MinerCredential, Site
 from hosting.prices import set_price
 from hosting.simulation import register_simulated
+from hosting.states import MinerStatus
+from minefarm.demo_plans import seed_plans
 from minefarm.lib.clock import database_now
 
 PASSWORD = "minefarm-demo"  # noqa: S105  of the demo on loopback; real_farm() keeps it out of a real database
@@ -42,6 +45,7 @@ LOGINS = (
 SITES = (("North Ridge", "Ridge valley", 0.65), ("South Dock", "Harbour, hall 2", 0.35))
 CAPACITY_MW_PER_MINER = 0.0042
 MARKET_DAYS = 30
+AT_REST: dict[str, Any] = {"cgminer_enabled": False, "rack": None, "slot": None, "status": MinerStatus.OFFLINE}
 FIXED_PRICE, DAY_PRICE, NIGHT_PRICE = Decimal("0.055"), Decimal("0.068"), Decimal("0.041")  # USD per kWh
 
 
@@ -78,7 +82,7 @@ def price_electricity(site: Site) -> None:
 def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     """Make the demo's people and sites, and put each machine into a site; return the number of machines per site.
 
-    Machines of an earlier demo that are not among them are removed.
+    Machines of an earlier demo that are not among them are retired.
     """
     for login in LOGINS:
         if not User.objects.filter(email=login.email).exists():
@@ -89,10 +93,12 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     for (name, location, _share), part in zip(SITES, (machines[:split], machines[split:]), strict=True):
         capacity = round(max(len(part), 1) * CAPACITY_MW_PER_MINER, 3)
         site, _ = Site.objects.update_or_create(name=name, defaults={"location": location, "capacity_mw": capacity})
-        earlier = site.miners.exclude(serial_number__in=[machine.serial for machine in part])
-        MinerCommand.objects.filter(miner__in=earlier).delete()
-        OperationLog.objects.filter(miner__in=earlier).delete()
-        earlier.delete()
+        wanted = [machine.serial for machine in part]
+        # What was billed or curtailed keeps its history, as on a real farm.
+        earlier = site.miners.in_service().exclude(serial_number__in=wanted)
+        earlier.update(retired_at=database_now(), retired_reason="of an earlier demo", **AT_REST)
+        back = Miner.objects.filter(serial_number__in=wanted, retired_at__isnull=False)
+        back.update(retired_at=None, retired_reason=None, cgminer_ip=None)
         register_simulated(part, site=site, clients=clients)
         keep_factory_logins(site)
         counts[name] = len(part)
@@ -101,4 +107,5 @@ def seed_demo(machines: list[SimulatedMiner]) -> dict[str, int]:
     seed_pipeline(owner=operator, clients=clients, site=Site.objects.get(name=SITES[0][0]))
     seed_generated(database_now(), days=MARKET_DAYS)  # of a market that never was: the demo asks nobody
     calculate_indicators()
+    seed_plans(Site.objects.get(name=SITES[0][0]))
     return counts

@@ -41,6 +41,14 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Miner logins", "key", "hosting.view_minercredential", "admin:hosting_minercredential_changelist"),
         ("Model catalogue", "menu_book", "hosting.view_minermodel", "admin:hosting_minermodel_changelist"),
     ),
+    "Curtailment": (
+        ("Live plans", "power_settings_new", "curtailment.view_curtailment", "curtailment:plans"),
+        ("Plans", "event_note", "curtailment.view_curtailmentplan", "admin:curtailment_curtailmentplan_changelist"),
+        ("Rules", "rule", None, "rules:rules"),
+        ("Site policies", "policy", "curtailment.view_sitepolicy", "admin:curtailment_sitepolicy_changelist"),
+        ("Tiers", "workspace_premium", "curtailment.view_minertier", "admin:curtailment_minertier_changelist"),
+        ("Settlements", "receipt_long", "curtailment.view_settlement", "admin:curtailment_settlement_changelist"),
+    ),
     "Telemetry": (
         ("Latest readings", "monitoring", "hosting.view_minerlatest", "admin:hosting_minerlatest_changelist"),
         ("Commands", "send", "hosting.view_commandbatch", "admin:hosting_commandbatch_changelist"),
@@ -75,6 +83,14 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ),
     ),
     "Electricity": (("Contracts", "bolt", "analytics.view_powercontract", "admin:analytics_powercontract_changelist"),),
+    "Money": (
+        ("Billing", "request_quote", "crm.issue_invoice", "billing:billing"),
+        ("Hosting contracts", "contract", "crm.view_contract", "admin:crm_contract_changelist"),
+        ("Usage", "data_usage", "crm.view_usagesnapshot", "admin:crm_usagesnapshot_changelist"),
+        ("Invoices", "receipt_long", "crm.view_invoice", "admin:crm_invoice_changelist"),
+        ("Payments", "payments", "crm.view_payment", "admin:crm_payment_changelist"),
+        ("Billing details", "contact_mail", "crm.view_billingdetails", "admin:crm_billingdetails_changelist"),
+    ),
     "People": (
         ("Users", "group", "accounts.view_user", "admin:accounts_user_changelist"),
         ("Sign-ins", "login", "accounts.view_loginrecord", "admin:accounts_loginrecord_changelist"),
@@ -104,7 +120,7 @@ SIDEBAR: dict[str, tuple[tuple[str, str, str | None, str], ...]] = {
         ("Machines", "dns", None, "hosting:miners"),
         ("Market", "currency_bitcoin", "analytics.view_marketsnapshot", "analytics:market"),
         ("Profit", "payments", "analytics.view_profit", "analytics:profit"),
-        ("Curtailment rules", "rule", None, "rules:rules"),
+        ("Invoices", "receipt", "crm.view_invoice", "invoices:invoices"),
         ("Webhooks", "webhook", "events.own_eventendpoint", "events:endpoints"),
     ),
 }

@@ -123,6 +123,20 @@ JOBS: dict[str, dict[str, Any]] = {
         "options": {"expires": 3000},
         "catch_up": CatchUp.latest(),
     },
+    # Invoices whose day has passed, and reminders of them. Both look at dates, so one run makes up for all that were missed.
+    "overdue invoices": {
+        "task": "crm.tasks.mark_overdue",
+        "schedule": crontab(minute="10", hour="6"),
+        "options": {"expires": 80_000},
+        "catch_up": CatchUp.latest(),
+    },
+    # Plans whose machines are back, once the readings of that time are in.
+    "curtailment settlements": {
+        "task": "curtailment.tasks.settle_curtailments",
+        "schedule": crontab(minute="3-59/5"),
+        "options": {"expires": 250},
+        "catch_up": CatchUp.latest(),
+    },
     # What every app's rules let go, two days of readings at a time.
     "retention": {
         "task": "hosting.tasks.apply_retention",

@@ -306,6 +306,9 @@ SPECTACULAR_SETTINGS = {
         "SignalKindEnum": [(kind, kind) for kind in ("start", "stop", "level", "heartbeat")],
         "EndpointKindEnum": "events.models.EndpointKind",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
+        "InvoiceStatusEnum": "crm.states.InvoiceStatus",
+        "InvoiceKindEnum": "crm.states.InvoiceKind",
+        "LineKindEnum": "crm.states.LineKind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -416,6 +419,24 @@ WEBHOOK_DISABLE_AFTER_DAYS = env.int("WEBHOOK_DISABLE_AFTER_DAYS", default=5)
 EVENTS_STREAM_MAXLEN = env.int("EVENTS_STREAM_MAXLEN", default=100_000)
 WEBHOOK_ALLOWED_TARGETS = env.list("WEBHOOK_ALLOWED_TARGETS", default=[])
 ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
+
+# --- invoices: who asks for the money, and how it is numbered ---------------------------------------------------------
+COMPANY_NAME = env.str("COMPANY_NAME", default="MineFarm")
+COMPANY_ADDRESS = [line.strip() for line in env.str("COMPANY_ADDRESS", default="").split("|") if line.strip()]
+COMPANY_TAX_ID = env.str("COMPANY_TAX_ID", default="")
+COMPANY_BANK = [line.strip() for line in env.str("COMPANY_BANK", default="").split("|") if line.strip()]
+COMPANY_LOGO = env.str("COMPANY_LOGO", default="")  # a PNG or JPEG file; empty: one that is drawn
+INVOICE_TERMS = env.str("INVOICE_TERMS", default="")
+INVOICE_DIR = Path(env.str("INVOICE_DIR", default=str(STATE_DIR / "invoices")))  # under no address of the web
+INVOICE_TIME_ZONE = env.str("INVOICE_TIME_ZONE", default="UTC")
+INVOICE_SERIES = env.str("INVOICE_SERIES", default="INV")
+CREDIT_NOTE_SERIES = env.str("CREDIT_NOTE_SERIES", default="CN")
+if INVOICE_SERIES == CREDIT_NOTE_SERIES:
+    raise ImproperlyConfigured(
+        "INVOICE_SERIES and CREDIT_NOTE_SERIES are the same: give credit notes a series of their own."
+    )
+# Days from the due date, below zero before it.
+INVOICE_REMINDER_DAYS = [int(days) for days in env.list("INVOICE_REMINDER_DAYS", default=["-3", "0", "3", "7"])]
 
 # --- retention: days that rows are kept, 0 for ever -------------------------------------------------------------------
 RETENTION_TELEMETRY_DAYS = env.int("RETENTION_TELEMETRY_DAYS", default=90)

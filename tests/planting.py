@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -16,11 +16,25 @@ OURS = {"accounts", "events", "hosting", "analytics", "curtailment", "crm"}
 WORD = "CANARY-B"
 NUMBER = "5b1f6c0e9d"
 FIGURE = 4321.77
-APPEND_ONLY = {"impersonations", "login_records", "curtailment_plan_events", "curtailment_approvals"}
+APPEND_ONLY = {
+    *("impersonations", "login_records", "crm_invoices", "crm_invoice_lines", "crm_payments"),
+    *("crm_usage_snapshots", "crm_usage_days", "curtailment_plan_events", "curtailment_approvals"),
+    *("curtailment_settlements", "curtailment_settlement_clients", "curtailment_settlement_miners"),
+    "curtailment_settlement_intervals",
+}
 # Where the first of the choices, or the plainest value, does not go with the other columns.
-CHOSEN: dict[str, Any] = {"login_records.outcome": "bad_password", "crm_invoices.net": 1}
-# A rule approves its own plan; a person could not.
-CHOSEN |= {"curtailment_plans.plan_type": "automatic", "curtailment_approvals.kind": "rule"}
+CHOSEN: dict[str, Any] = {
+    "login_records.outcome": "bad_password",
+    # Issued: a draft is nothing that its client could see.
+    "crm_invoices.net": 1,
+    "crm_invoices.status": "sent",
+    "crm_invoices.issue_date": date(2026, 11, 1),
+    "crm_invoices.due_date": date(2026, 11, 15),
+    "crm_invoices.content_hash": "x",
+    # A rule approves its own plan; a person could not.
+    "curtailment_plans.plan_type": "automatic",
+    "curtailment_approvals.kind": "rule",
+}
 # One of two owners is given.
 LEFT_EMPTY = {"miner_credentials.site_id", "curtailment_tiers.miner_id", "crm_invoices.reverses_id"}
 TEXTS = (models.CharField, models.TextField, models.JSONField, ArrayField)
@@ -46,7 +60,12 @@ def owned(model: type[models.Model], person: Any) -> Q | None:
 
 RELATED = (
     {"accounts.User": ""},
-    {"hosting.Miner": "__client", "events.EventEndpoint": "__owner_id", "events.OutboxEvent": "__client_id"},
+    {
+        "curtailment.CurtailmentPlan": "__created_by",
+        "hosting.Miner": "__client",
+        "events.EventEndpoint": "__owner_id",
+        "events.OutboxEvent": "__client_id",
+    },
     {"hosting.Site": "__miners__client"},
 )
 
@@ -70,7 +89,8 @@ def plant(person: Any, ready: dict[type[models.Model], models.Model]) -> dict[st
     for model in models_owned:
         rows = _rows(model, person, ready)
         if not rows.exists():
-            _make(model, person, ready)
+            with written_over(model._meta.db_table):
+                _make(model, person, ready)
     for model in models_owned:
         with written_over(model._meta.db_table):
             planted[model._meta.db_table] = _mark(model, _rows(model, person, ready))
@@ -135,7 +155,7 @@ def _plain(field: models.Field) -> Any:
     kind = field.get_internal_type()
     if kind == "DateTimeField":
         # What ends after it starts does so here too.
-        ends = field.attname in {"ends_at", "recovery_time"}
+        ends = field.attname in {"ends_at", "recovery_time", "off_until"}
         return timezone.now() - timedelta(hours=0 if ends else 1)
     if kind == "DateTimeRangeField":
         return (timezone.now() - timedelta(hours=1), timezone.now())

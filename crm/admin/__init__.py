@@ -1,3 +1,3 @@
-from crm.admin import pipeline
+from crm.admin import contracts, invoices, payments, pipeline
 
-__all__ = ["pipeline"]
+__all__ = ["contracts", "invoices", "payments", "pipeline"]

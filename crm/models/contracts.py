@@ -3,9 +3,11 @@
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateRangeField, RangeOperators
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -14,6 +16,8 @@ from crm.models.pipeline import Deal
 from crm.states import Pricing
 from hosting.models import Site
 
+# PostgreSQL refuses these to customers' requests.
+CONTRACT_STAFF_COLUMNS = ("deal", "created_by")
 NOT_NEGATIVE = [MinValueValidator(0)]
 PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
 
@@ -22,7 +26,7 @@ class ContractRows(models.QuerySet["Contract"]):
     def for_user(self, user: User) -> Self:
         """Staff: all, or those of their sites. A client: their own. Nobody else any."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user).defer("deal", "created_by")
+            return self.filter(client=user).defer(*CONTRACT_STAFF_COLUMNS)
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(site__in=user.site_ids)
@@ -56,7 +60,19 @@ class Contract(models.Model):
                 condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
                 name="crm_contracts_ends_after_start",
                 violation_error_message="The contract ends before it starts.",
-            )
+            ),
+            ExclusionConstraint(
+                name="crm_contracts_one_at_a_time",
+                expressions=[
+                    ("client", RangeOperators.EQUAL),
+                    ("site", RangeOperators.EQUAL),
+                    (
+                        Func("starts_on", "ends_on", function="daterange", output_field=DateRangeField()),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                violation_error_message="The customer has another contract at this site in that time: end that one first.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -61,6 +61,9 @@ class Invoice(models.Model):
     bill_to: "models.JSONField[Any, Any]" = models.JSONField(
         default=dict, db_default={}, help_text="Name, e-mail, address of the client when it was issued."
     )
+    seller: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict, db_default={}, help_text="Name, address, bank and terms of the farm when it was issued."
+    )
     notes = models.TextField(default="", db_default="", blank=True, help_text="Printed below the lines.")
     content_hash = models.TextField(null=True, blank=True, help_text="SHA-256 of what was issued, lines included.")
     held_for = models.TextField(null=True, blank=True, help_text="Why a draft must not be issued yet.")

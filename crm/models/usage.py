@@ -10,14 +10,19 @@ from django.db.models.functions import Now
 from accounts.models import User
 from accounts.roles import Role
 from crm.models.contracts import Contract
+from crm.states import InvoiceStatus
 from hosting.models import Miner
 from hosting.models.rollups import EnergySource
+
+ISSUED = [status for status in InvoiceStatus if status != InvoiceStatus.DRAFT]
 
 
 class SnapshotRows(models.QuerySet["UsageSnapshot"]):
     def for_user(self, user: User) -> Self:
+        """Staff: those of their sites. A client: what invoices that were issued to them stand on. Nobody else any."""
         if user.role == Role.CLIENT:
-            return self.filter(client=user)
+            billed = UsageSnapshot.objects.filter(client=user, invoices__status__in=ISSUED)
+            return self.filter(client=user, pk__in=billed.values("pk"))
         if not user.is_staff:
             return self.none()
         return self if user.site_ids is None else self.filter(contract__site__in=user.site_ids)
@@ -75,6 +80,8 @@ class UsageDay(models.Model):
     nameplate_w = models.DecimalField(max_digits=10, decimal_places=2, null=True)
     # What the price times the energy of each hour comes to, where electricity is passed through.
     energy_cost = models.DecimalField(max_digits=16, decimal_places=8, null=True)
+    # What hashprice times hashrate of each hour comes to, less the pool's fee, where the revenue is shared.
+    revenue = models.DecimalField(max_digits=16, decimal_places=8, null=True)
 
     class Meta:
         db_table = "crm_usage_days"

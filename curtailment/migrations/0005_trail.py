@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0008_no_truncate'),
-        ('curtailment', '0001_initial'),
+        ('curtailment', '0002_miners_affected'),
         ('hosting', '0022_excused_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -12,8 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('curtailment', '0007_moves'),
-        ('curtailment', '0010_measured_apart'),
+        ('curtailment', '0011_words'),
         ('hosting', '0022_excused_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

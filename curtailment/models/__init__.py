@@ -1,6 +1,7 @@
 from curtailment.models.plans import CurtailmentPlan, PlanApproval, PlanMiner
 from curtailment.models.policies import MinerTier, SitePolicy
 from curtailment.models.rules import CurtailmentRule, RuleKind, Signal, SignalSource
+from curtailment.models.settlements import Settlement, SettlementClient, SettlementInterval, SettlementMiner
 from curtailment.models.trail import PlanEvent
 
 __all__ = [
@@ -11,6 +12,10 @@ __all__ = [
     "PlanEvent",
     "PlanMiner",
     "RuleKind",
+    "Settlement",
+    "SettlementClient",
+    "SettlementInterval",
+    "SettlementMiner",
     "Signal",
     "SignalSource",
     "SitePolicy",

@@ -1,6 +1,7 @@
 """Plans to stop machines, the machines in them, and who approved what."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Self
 
 from django.conf import settings
@@ -26,7 +27,7 @@ from curtailment.states import (
 from hosting.models import Miner, MinerCommand, Site
 
 # A row that never was live is of a plan that nobody approved: its client hears nothing of it. The wall says the same.
-ANNOUNCED = Q(live=True) | Q(prior_on__isnull=False) | Q(ended_at__isnull=False)
+ANNOUNCED = Q(live=True) | Q(dispatched_at__isnull=False) | Q(ended_at__isnull=False)
 
 
 class PlanRows(models.QuerySet["CurtailmentPlan"]):
@@ -181,6 +182,16 @@ class CurtailmentPlan(models.Model):
 
     def __str__(self) -> str:
         return f"plan {self.pk}"
+
+    @property
+    def target_kw(self) -> Decimal:
+        """What was asked for, or what the named machines draw."""
+        mw = self.planned_reduction if self.target_power_reduction is None else self.target_power_reduction
+        return mw * 1000
+
+    @property
+    def planned_kw(self) -> Decimal:
+        return self.planned_reduction * 1000
 
 
 class PlanMinerRows(models.QuerySet["PlanMiner"]):

@@ -10,6 +10,7 @@ from curtailment.models import CurtailmentPlan, SitePolicy
 from curtailment.passes import faults, orders
 from curtailment.passes.report import PassReport
 from curtailment.passes.rows import CURTAILED, FROZEN, WANTED_BY, change, end_rows, query
+from curtailment.trail import note
 from events.locks import Lease
 from events.outbox import publish
 from hosting.commands import call_off
@@ -107,9 +108,10 @@ def begin(lease: Lease, report: PassReport) -> None:
             _call_off_sleeps()
             report.recovering += 1
             plan = CurtailmentPlan.objects.get(pk=plan_id)
+            note("recovery began", plan=plan)
             publish(
                 "curtailment.plan_recovering",
-                about=f"curtailment_plan:{plan_id}",
+                about=f"plan:{plan_id}",
                 plan_id=plan_id,
                 site_id=plan.site_id,
                 machines=query(STOPPED, {"plan": plan_id})[0][0],

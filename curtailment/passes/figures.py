@@ -9,6 +9,7 @@ from curtailment.passes.back import back_by
 from curtailment.passes.report import PassReport
 from curtailment.passes.rows import change, query
 from curtailment.states import UNRECOVERED, PlanStatus, RecoveryState
+from curtailment.trail import note
 from events.locks import Lease
 from events.outbox import publish
 from minefarm.lib.clock import database_now
@@ -94,9 +95,10 @@ def _late_ones() -> int:
             continue
         if change(LATE, {"plan": plan.pk}):
             late += 1
+            note("recovery late", plan=plan)
             publish(
                 "curtailment.recovery_late",
-                about=f"curtailment_plan:{plan.pk}",
+                about=f"plan:{plan.pk}",
                 plan_id=plan.pk,
                 site_id=plan.site_id,
                 open=still_open,
@@ -107,9 +109,10 @@ def _late_ones() -> int:
 def _tell_executed(plan_id: int) -> None:
     plan = CurtailmentPlan.objects.get(pk=plan_id)
     _, off, unreachable, _, _ = query(COUNTS, {"plan": plan_id})[0]
+    note("executed", plan=plan)
     publish(
         "curtailment.plan_executed",
-        about=f"curtailment_plan:{plan_id}",
+        about=f"plan:{plan_id}",
         plan_id=plan_id,
         site_id=plan.site_id,
         off=off,
@@ -122,9 +125,10 @@ def _tell_executed(plan_id: int) -> None:
 
 def _tell_recovered(plan_id: int) -> None:
     plan = CurtailmentPlan.objects.get(pk=plan_id)
+    note("recovered", plan=plan)
     publish(
         "curtailment.plan_recovered",
-        about=f"curtailment_plan:{plan_id}",
+        about=f"plan:{plan_id}",
         plan_id=plan_id,
         site_id=plan.site_id,
         done=query(COUNTS, {"plan": plan_id})[0][4],

@@ -22,7 +22,7 @@ from hosting.commands import free_claims, work_commands
 log = logging.getLogger(__name__)
 
 LOCK_KEY = "curtailment"
-IDLE_S = 0.5
+IDLE_S = 1.0
 WORK_S = 1.0  # at the commands, before rows are looked at again
 
 

@@ -9,6 +9,7 @@ from curtailment.models import CurtailmentPlan
 from curtailment.passes import faults
 from curtailment.passes.report import PassReport
 from curtailment.passes.rows import CURTAILED, END, ENDED, FROZEN, change, query
+from curtailment.trail import note
 from events.locks import Lease
 from events.outbox import publish
 from hosting.commands.machines import machines_of
@@ -35,6 +36,7 @@ UPDATE curtailment_plans SET status = 'cancelled', cancelled_at = clock_timestam
        cancel_reason = CASE WHEN restore_requested_at IS NULL THEN 'missed window' ELSE 'restored before it began' END
 WHERE status = 'approved' AND recovery_state = 'none' AND (restore_requested_at IS NOT NULL
       OR scheduled_time <= clock_timestamp() - %(within)s OR recovery_time <= clock_timestamp())
+RETURNING id
 """
 # Whoever cancels a plan that had not begun may leave its machines to this.
 LET_GO = f"""
@@ -94,7 +96,9 @@ def start_due(lease: Lease, report: PassReport) -> None:
     """Approved plans whose time has come begin; those that missed it are cancelled, and never run late."""
     within = {"within": START_WITHIN}
     with lease.transaction():
-        report.missed += change(MISS, within)
+        for (plan_id,) in query(MISS, within):
+            note("missed", plan=CurtailmentPlan.objects.get(pk=plan_id))
+            report.missed += 1
         report.released += change(LET_GO, {"fence": lease.lock.lock_version})
     for (plan_id,) in query(DUE, within):
         targets = [Target(*row) for row in query(TARGETS, {"plan": plan_id})]
@@ -125,9 +129,10 @@ def _begin(plan_id: int, targets: list[Target], seen: dict[int, Evidence], fence
     )
     report.started += 1
     plan = CurtailmentPlan.objects.get(pk=plan_id)
+    note("started", plan=plan)
     publish(
         "curtailment.plan_started",
-        about=f"curtailment_plan:{plan_id}",
+        about=f"plan:{plan_id}",
         plan_id=plan_id,
         site_id=plan.site_id,
         machines=sum(1 for target, why in zip(targets, whys, strict=True) if target.role == "selected" and not why),

@@ -1,10 +1,11 @@
 """A wave of commands on its way: who is barred, who is there at all, the log, the packet, the answer."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from hosting.commands.barred import barred
@@ -24,6 +25,13 @@ SEND_S = 8.0
 MOST_SENDS = 2
 SEND_AGAIN_AFTER = timedelta(seconds=3)
 FIRST_LOOK_AFTER = timedelta(seconds=1)
+# A thousand rows in one statement: the wave's transaction is short, and others wait for its rows.
+MARK = """
+UPDATE miner_commands AS command
+SET status = %(status)s, sent_at = %(now)s, attempts = command.attempts + 1, claimed_until = %(until)s,
+    before = move.before::jsonb
+FROM unnest(%(ids)s::bigint[], %(before)s::text[]) AS move (id, before) WHERE command.id = move.id
+"""
 
 
 def send_wave(
@@ -92,8 +100,17 @@ def mark_sent(me: str, commands: Sequence[MinerCommand], before: Mapping[int, Ev
         command.status, command.sent_at, command.attempts = CommandStatus.SENT, now, command.attempts + 1
         command.before = command.before or as_json(before[command.pk])
         command.claimed_until = now + LEASE
-    fields = ["status", "sent_at", "attempts", "before", "claimed_until"]
-    MinerCommand.objects.bulk_update(moving, fields, batch_size=250)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            MARK,
+            {
+                "status": CommandStatus.SENT.value,
+                "now": now,
+                "until": now + LEASE,
+                "ids": [command.pk for command in moving],
+                "before": [json.dumps(command.before) for command in moving],
+            },
+        )
     OperationLog.objects.bulk_create(
         OperationLog(
             miner_id=command.miner_id,

@@ -1,6 +1,7 @@
 """One row of everything that a path can name, all client_a's, and a door for each actor."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.apps import apps
@@ -11,7 +12,12 @@ from django.utils import timezone
 from accounts.models import ApiToken, Impersonation, Invitation, User, UserAccess
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
-from curtailment.models import CurtailmentRule, SignalSource
+from crm.invoicing import DraftLine, draft_invoice, issue_invoice
+from crm.models import BillingDetails, BillingRun
+from crm.payments import record_payment
+from crm.states import LineKind
+from curtailment.models import CurtailmentRule, MinerTier, PlanMiner, SignalSource
+from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
 from events.models import EventDelivery
 from events.outbox import publish
@@ -32,7 +38,9 @@ from hosting.models import (
 )
 from tests.access.actors import Actor
 from tests.access.routes import parameters
+from tests.crm.billing_cast import agree
 from tests.curtailment.raw_plans import a_plan, approve_raw
+from tests.curtailment.settled import over_plan
 
 
 @pytest.fixture
@@ -68,15 +76,31 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     ticket = MaintenanceTicket.objects.create(
         miner=miner_a, client=client_a, serial_number="A-0001", title="Fan", starts_at=timezone.now()
     )
+    fee = DraftLine(LineKind.SETUP, "Racking", Decimal(1), "machine", Decimal(10), Decimal("10.00"))
+    invoice = issue_invoice(draft_invoice(client=client_a, lines=[fee], by=admin), by=admin)
+    payment = record_payment(invoice, Decimal(1), by=admin)
+    BillingDetails.objects.create(client=client_a)
+    contract = agree(client_a, site)
+    run = BillingRun.objects.create(month=contract.starts_on)
+    held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
     price = MarketSnapshot.objects.create(bucket=now, created_at=now, btc_price=100_000)
     TechnicalIndicator.objects.create(analytics=price, run_started_at=now, run_length=1)
+    plan = over_plan(site, [miner_a], owner)
+    settle_plan(plan)
+    MinerTier.objects.create(client=client_a, tier="vip")
     source = SignalSource.objects.create(site=site, name="utility")
     by_price = CurtailmentRule.objects.create(site=site, name="dear power", kind="price", content_hash="x")
     return {
         "/curtailment/rules/sources/": source.pk,
         "/curtailment/rules/": by_price.pk,
+        "/curtailment/sites/": site.pk,
+        "/curtailment/": plan.pk,
         "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
+        "/crm/billing/runs/": run.pk,
+        "/crm/billing/contracts/": contract.pk,
+        "/crm/billing/held/": held.pk,
+        "/api/v1/crm/contracts/": contract.pk,
         "/alerts/": alert.pk,
         "/fleet/views/": view.pk,
         "/api/v1/alerts/": alert.pk,
@@ -93,6 +117,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/curtailment/plans/": approve_raw(a_plan(site, [miner_a], by=operator), admin).pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
+        "/invoices/": invoice.pk,
+        "/api/v1/crm/invoices/": invoice.pk,
+        "/api/v1/crm/payments/": payment.pk,
         "/api/v1/buildings/": rack.building_id,
         "/api/v1/racks/": rack.pk,
         "/api/v1/circuits/": feed.pk,
@@ -123,6 +150,8 @@ def path_values(things, client_a):
         for name in parameters(route):
             if name == "object_id":
                 found[name] = client_a.pk if route.startswith("/admin/accounts/user/") else some_row(route)
+            elif name == "target":
+                found[name] = PlanMiner.objects.order_by("pk").values_list("pk", flat=True).first()
             elif name == "pk":
                 found[name] = next(pk for start, pk in things.items() if route.startswith(start))
             elif name == "miner":

@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePolicy
-from curtailment.states import PlanStatus, TargetRole
+from curtailment.states import PlanStatus, PlanType, TargetRole
 from hosting.models import Miner, MinerLatest
 from minefarm.lib.clock import database_now
 
@@ -48,9 +48,8 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
             "recovery_time": end,
             "reason": "test of the feed",
             "content_hash": "x",
-            "plan_type": "automatic",
         }
-        | {"target_power_reduction": target_mw}
+        | {"target_power_reduction": target_mw, "plan_type": PlanType.AUTOMATIC}
         | fields
     )
     roles = [*((one, TargetRole.SELECTED) for one in miners), *((one, TargetRole.RESERVE) for one in reserves)]
@@ -72,10 +71,11 @@ def approved_plan(site, miners, *, seconds=60.0, begins_in=0.0, reserves=(), hel
         for number, (one, role) in enumerate(roles, 1)
     )
     watts = sum(models[one.pk].miner_model.power_consumption for one in miners)
-    rows = CurtailmentPlan.objects.filter(pk=plan.pk)
-    rows.update(miners_affected=len(miners), planned_reduction=watts / 1_000_000)
+    CurtailmentPlan.objects.filter(pk=plan.pk).update(
+        miners_affected=len(miners), planned_reduction=Decimal(watts) / 1_000_000
+    )
     PlanApproval.objects.create(plan=plan, kind=PlanApproval.Kind.RULE, version=1, content_hash="x")
-    rows.update(status=PlanStatus.APPROVED)
+    CurtailmentPlan.objects.filter(pk=plan.pk).update(status=PlanStatus.APPROVED)
     PlanMiner.objects.filter(plan=plan).update(live=True)
     plan.refresh_from_db()
     return plan

@@ -1,5 +1,6 @@
 """Passes over real simulated machines: what is off was measured, what was not on is never touched, all come back."""
 
+import json
 import time
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from curtailment.models import CurtailmentPlan, PlanMiner
-from curtailment.passes import measuring, run_pass
+from curtailment.passes import faults, measuring, run_pass
 from curtailment.verify import breaches
 from events.locks import held
 from events.models import OutboxEvent
@@ -191,3 +192,49 @@ def test_a_breach_is_found(make_miner, site, capsys):
         call_command("verify_curtailment", "--json")
     assert refused.value.code == 1
     assert '"rule": "I1"' in capsys.readouterr().out
+
+
+class Died(BaseException):
+    """As good as a kill, for the rows."""
+
+
+@pytest.mark.storm
+def test_a_pass_may_die_at_every_point_once(machines_at, site, tmp_path):
+    """The next one goes on from the rows: every machine stops and comes back, with one repeated packet at most."""
+    log = tmp_path / "packets.jsonl"
+    miners = machines_at(93, 3, "--packet-log", str(log))
+    hasty(site)
+    hash_now(miners)
+    plan = approved_plan(site, miners, seconds=300)
+    died: list[str] = []
+
+    def die(name: str) -> None:
+        if name not in died:
+            died.append(name)
+            raise Died(name)
+
+    def dying_until(condition) -> None:
+        limit = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < limit, (states(plan), died)
+            try:
+                run_pass()
+            except Died:
+                assert breaches() == []
+            time.sleep(0.1)
+
+    faults.install(die)
+    try:
+        dying_until(lambda: states(plan) == {"confirmed": 3})
+        end(plan)
+        dying_until(lambda: states(plan) == {"done": 3})
+    finally:
+        faults.install(None)
+    assert set(died) == {
+        *("after start", "after pre-write", "after packet", "before confirm"),
+        *("after recovery began", "after wake pre-write"),
+    }
+    heard = [json.loads(line)["order"] for line in log.read_text().splitlines()]
+    assert 3 <= heard.count("sleep") <= 6
+    assert 3 <= heard.count("wake") <= 6
+    assert breaches() == []

@@ -214,7 +214,7 @@ def test_who_may_not_plan_makes_none(farm, ask, client_a, guest, operator, admin
     for stranger in (client_a, guest):
         with pytest.raises(NotAllowed):
             create_plan(draft_plan(ask), by=stranger)
-    SiteLimit.objects.create(user=operator, site=Site.objects.create(name="South"))
+    SiteLimit.objects.create(user=operator, site_id=Site.objects.create(name="South").pk)
     with pytest.raises(NotAllowed, match="not yours"):
         create_plan(draft_plan(ask), by=type(operator).objects.get(pk=operator.pk))
     assert not CurtailmentPlan.objects.exists()

@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from accounts.models import Impersonation
 from accounts.tokens import make_token
-from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS
+from crm.models.contracts import CONTRACT_STAFF_COLUMNS
+from crm.models.invoices import INVOICE_STAFF_COLUMNS
+from curtailment.visible import HIDDEN_OF_MINERS, HIDDEN_OF_PLANS, HIDDEN_OF_SETTLEMENTS
 from hosting.models import Miner, MinerModel, Site
 from hosting.models.alerts import ALERT_STAFF_COLUMNS
 from hosting.models.inventory import MINER_STAFF_COLUMNS, SITE_STAFF_COLUMNS
@@ -27,8 +29,12 @@ HIDDEN = {
     "Site": SITE_STAFF_COLUMNS,
     "Alert": ALERT_STAFF_COLUMNS,
     "MaintenanceTicket": TICKET_STAFF_COLUMNS,
+    "Invoice": INVOICE_STAFF_COLUMNS,
+    "Payment": ("note", "recorded_by"),
+    "Contract": CONTRACT_STAFF_COLUMNS,
     "CurtailmentPlan": HIDDEN_OF_PLANS,
     "PlanMiner": HIDDEN_OF_MINERS,
+    "Settlement": HIDDEN_OF_SETTLEMENTS,
 }
 
 

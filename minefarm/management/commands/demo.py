@@ -14,11 +14,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Sum
 
+from accounts.models import User
 from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner, Site, TelemetrySweep
 from hosting.tasks import sweep_sites
 from hosting.telemetry.partitions import maintain_partitions
 from minefarm.demo import LOGINS, PASSWORD, real_farm, seed_demo
+from minefarm.demo_billing import bill_last_month
 from minefarm.devstack import DevstackError
 from minefarm.devstack.supervisor import Supervisor
 from minefarm.lib.clock import database_now
@@ -63,6 +65,8 @@ class Command(FarmCommand):
         faults = {} if check else FAULTS  # the check waits for every machine
         machines = build_farm(miners, host=network, port=CGMINER_PORT, seed=SEED, faults=faults)
         counts = seed_demo(machines)
+        self.say("billing last month")
+        bill_last_month(by=User.objects.get(email=LOGINS[0].email))
         started = database_now()
         try:
             with Supervisor(output=sys.stderr) as supervisor:

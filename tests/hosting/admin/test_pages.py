@@ -183,6 +183,7 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Racks",
         "Circuits",
         "Model catalogue",
+        *("Live plans", "Plans", "Site policies", "Tiers", "Settlements"),
         "Latest readings",
         "Commands",
         "Operation log",
@@ -201,7 +202,9 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
             "Beat schedule",
             "Scheduler locks",
         ),
+        *("Invoices", "Payments", "Billing details"),
         *("Events", "Endpoints", "Deliveries", "Job runs", "Retention holds", "Miner logins", "Site tokens"),
+        *("Billing", "Hosting contracts", "Usage"),
     }
 
 

@@ -73,6 +73,13 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/curtailment/plans/{id}/targets/{miner}/release/",
         "/api/v1/curtailment/sites/{id}/freeze/",
         "/api/v1/curtailment/sites/{id}/restore/",
+<<<<<<< HEAD
+=======
+        "/api/v1/crm/contracts/",
+        "/api/v1/crm/contracts/{id}/",
+        "/api/v1/crm/contracts/{id}/end/",
+        "/api/v1/crm/contracts/{id}/versions/",
+>>>>>>> c1fed6f2ee5a5f24767429f1260520580303cda0
         "/api/v1/deliveries/",
         "/api/v1/deliveries/{id}/",
         "/api/v1/deliveries/{id}/redeliver/",
@@ -104,6 +111,13 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/sites/{id}/energy/",
         "/api/v1/sites/{id}/telemetry/",
         "/api/v1/telemetry/",
+        "/api/v1/crm/invoices/",
+        "/api/v1/crm/invoices/{id}/",
+        "/api/v1/crm/invoices/{id}/credit/",
+        "/api/v1/crm/invoices/{id}/issue/",
+        "/api/v1/crm/invoices/{id}/pay/",
+        "/api/v1/crm/payments/",
+        "/api/v1/crm/payments/{id}/",
         "/api/v1/tickets/",
         "/api/v1/tickets/{id}/",
         "/api/v1/tickets/{id}/comments/",

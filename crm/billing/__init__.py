@@ -1,0 +1,5 @@
+"""From the energy ledger to invoices: a month's evidence is frozen first, its lines are computed from nothing else.
+
+months: what a month of a site is. usage: the frozen values. lines: what they come to (pure). snapshots: reading the ledger and
+storing it. runs: a month's preview and issue. verify: everything computed again. docs/why/decisions/0033-billing-evidence.md
+"""

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from crm import invoice_views
+
+app_name = "invoices"
+
+urlpatterns = [
+    path("", invoice_views.invoice_list, name="invoices"),
+    path("<int:pk>/", invoice_views.invoice_detail, name="invoice"),
+    path("<int:pk>/pdf/", invoice_views.invoice_pdf, name="pdf"),
+    path("<int:pk>/usage.csv", invoice_views.invoice_usage, name="usage"),
+]
