@@ -302,6 +302,8 @@ SPECTACULAR_SETTINGS = {
         "FaultEnum": "hosting.states.Fault",
         "EndpointStatusEnum": "events.models.EndpointStatus",
         "AlertKindEnum": "hosting.alerts.kinds.AlertKind",
+        "RuleKindEnum": "curtailment.models.RuleKind",
+        "SignalKindEnum": [(kind, kind) for kind in ("start", "stop", "level", "heartbeat")],
         "EndpointKindEnum": "events.models.EndpointKind",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
         "LeadStatusEnum": "crm.states.LeadStatus",

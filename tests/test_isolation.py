@@ -1,5 +1,6 @@
 """Every route there is, walked as somebody who may not see what lies behind it."""
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -39,7 +40,9 @@ def routes() -> list[str]:
 
 
 def paths(pk: int) -> list[str]:
-    return [route.replace("<int:pk>", str(pk)).replace("<uuid:pk>", str(uuid4())) for route in routes()]
+    """Every route with this number, and with an unknown id, for each of its parameters."""
+    numbered = (re.sub(r"<int:\w+>", str(pk), route) for route in routes())
+    return [re.sub(r"<uuid:\w+>", str(uuid4()), route) for route in numbered]
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from accounts.models import ApiToken, Impersonation, Invitation, User, UserAcces
 from accounts.tokens import make_token
 from analytics.models import MarketSnapshot, TechnicalIndicator
 from crm.invoicing import DraftLine, draft_invoice, issue_invoice
-from crm.models import BillingDetails, BillingRun
+from crm.leads import save_lead
+from crm.models import BillingDetails, BillingRun, Deal, Lead
 from crm.payments import record_payment
 from crm.states import LineKind
+from crm.timeline import add_activity
 from curtailment.models import CurtailmentRule, MinerTier, PlanMiner, SignalSource
 from curtailment.settlement import settle_plan
 from events.catalogue import CATALOGUE
@@ -80,6 +82,9 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
     invoice = issue_invoice(draft_invoice(client=client_a, lines=[fee], by=admin), by=admin)
     payment = record_payment(invoice, Decimal(1), by=admin)
     BillingDetails.objects.create(client=client_a)
+    lead = save_lead(Lead(name="Buyer", email="buyer@miners.example"))
+    deal = Deal.objects.create(title="Ten machines", client=client_a)
+    task = add_activity(kind="task", subject="Call", deal=deal, by=operator)
     contract = agree(client_a, site)
     run = BillingRun.objects.create(month=contract.starts_on)
     held = draft_invoice(client=client_a, lines=[], held_for="a look", by=None)
@@ -97,6 +102,13 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/curtailment/": plan.pk,
         "/api/v1/curtailment/rules/": by_price.pk,
         "/miners/": miner_a.pk,
+        "/crm/leads/": lead.pk,
+        "/crm/deals/": deal.pk,
+        "/crm/tasks/": task.pk,
+        "/crm/clients/": client_a.pk,
+        "/api/v1/crm/leads/": lead.pk,
+        "/api/v1/crm/deals/": deal.pk,
+        "/api/v1/crm/activities/": task.pk,
         "/crm/billing/runs/": run.pk,
         "/crm/billing/contracts/": contract.pk,
         "/crm/billing/held/": held.pk,

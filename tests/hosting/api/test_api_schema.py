@@ -73,10 +73,22 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/curtailment/plans/{id}/targets/{miner}/release/",
         "/api/v1/curtailment/sites/{id}/freeze/",
         "/api/v1/curtailment/sites/{id}/restore/",
+<<<<<<< HEAD
+=======
+        "/api/v1/crm/activities/",
+        "/api/v1/crm/activities/{id}/",
+        "/api/v1/crm/deals/",
+        "/api/v1/crm/deals/{id}/",
+        "/api/v1/crm/deals/{id}/move/",
+        "/api/v1/crm/leads/",
+        "/api/v1/crm/leads/{id}/",
+        "/api/v1/crm/leads/{id}/convert/",
+        "/api/v1/crm/leads/{id}/move/",
         "/api/v1/crm/contracts/",
         "/api/v1/crm/contracts/{id}/",
         "/api/v1/crm/contracts/{id}/end/",
         "/api/v1/crm/contracts/{id}/versions/",
+>>>>>>> origin/slice-tri
         "/api/v1/deliveries/",
         "/api/v1/deliveries/{id}/",
         "/api/v1/deliveries/{id}/redeliver/",
