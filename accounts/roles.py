@@ -100,7 +100,7 @@ TABLE: dict[str, str] = {
     "curtailment:execute": "oa",
     "curtailment:stop": "oau",
     "curtailment:override": "oa",
-    "curtailmentplan:view": "oau",
+    "curtailmentplan:view": "oauc",
     "curtailmentplan:add": "",
     "curtailmentplan:change": "",
     "curtailmentplan:delete": "",
