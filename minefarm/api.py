@@ -35,7 +35,6 @@ RESOURCES = {
     "invoices": "api:invoice-list",
     "payments": "api:payment-list",
     "curtailment-rules": "api:curtailment-rule-list",
->>>>>>> origin/slice-tri
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",

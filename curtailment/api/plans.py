@@ -90,6 +90,16 @@ class PlanFilter(django_filters.FilterSet):
         return queryset.filter(pk__in=live) if value else queryset.exclude(pk__in=live)
 
 
+class PlanPermissions(RolePermissions):
+    """Who may see plans comes in; each step asks for its own permission (curtailment:plan, stop, approve, override)."""
+
+    perms_map = {
+        **RolePermissions.perms_map,
+        "POST": RolePermissions.perms_map["GET"],
+        "PATCH": RolePermissions.perms_map["GET"],
+    }
+
+
 @extend_schema_view(
     list=extend_schema(summary="List curtailment plans, newest first", responses=PlanSerializer(many=True)),
     retrieve=extend_schema(summary="Read one plan", responses=PlanSerializer),
@@ -101,7 +111,7 @@ class PlanView(viewsets.GenericViewSet[Any]):
     queryset = CurtailmentPlan.objects.all()
     serializer_class: Any = PlanSerializer
     filterset_class = PlanFilter
-    permission_classes = (RolePermissions,)
+    permission_classes = (PlanPermissions,)
     pagination_class: Any = NewestIdCursor
     http_method_names = ["get", "post", "patch", "head", "options"]
     lookup_value_converter = "int"

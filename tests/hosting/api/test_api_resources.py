@@ -97,7 +97,6 @@ def test_the_root_lists_the_resources(api, guest):
     resources |= {"miner-commands", "market", "indicators", "profit"}
     resources |= {"buildings", "racks", "circuits", "tickets", "curtailment-rules", "curtailment-plans"}
     resources |= {"leads", "deals", "activities", "contracts", "invoices", "payments"}
->>>>>>> origin/slice-tri
     assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"
 

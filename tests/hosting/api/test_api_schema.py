@@ -73,8 +73,6 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/curtailment/plans/{id}/targets/{miner}/release/",
         "/api/v1/curtailment/sites/{id}/freeze/",
         "/api/v1/curtailment/sites/{id}/restore/",
-<<<<<<< HEAD
-=======
         "/api/v1/crm/activities/",
         "/api/v1/crm/activities/{id}/",
         "/api/v1/crm/deals/",
@@ -88,7 +86,6 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/crm/contracts/{id}/",
         "/api/v1/crm/contracts/{id}/end/",
         "/api/v1/crm/contracts/{id}/versions/",
->>>>>>> origin/slice-tri
         "/api/v1/deliveries/",
         "/api/v1/deliveries/{id}/",
         "/api/v1/deliveries/{id}/redeliver/",
