@@ -31,15 +31,10 @@ RESOURCES = {
     "market": "api:market",
     "indicators": "api:indicators",
     "profit": "api:profit",
-<<<<<<< HEAD
-    "curtailment-rules": "api:curtailment-rule-list",
-    "curtailment-plans": "api:curtailment-plan-list",
-=======
     "contracts": "api:contract-list",
     "invoices": "api:invoice-list",
     "payments": "api:payment-list",
     "curtailment-rules": "api:curtailment-rule-list",
->>>>>>> c1fed6f2ee5a5f24767429f1260520580303cda0
     "leads": "api:lead-list",
     "deals": "api:deal-list",
     "activities": "api:activity-list",

@@ -95,13 +95,8 @@ def test_the_root_lists_the_resources(api, guest):
     found = api(guest).get("/api/v1/").json()
     resources = {"sites", "models", "miners", "telemetry", "alerts", "endpoints", "deliveries", "tokens"}
     resources |= {"miner-commands", "market", "indicators", "profit"}
-<<<<<<< HEAD
-    resources |= {"buildings", "racks", "circuits", "tickets"}
-    resources |= {"curtailment-plans", "curtailment-rules"}
-=======
     resources |= {"buildings", "racks", "circuits", "tickets", "curtailment-rules", "curtailment-plans"}
     resources |= {"leads", "deals", "activities", "contracts", "invoices", "payments"}
->>>>>>> c1fed6f2ee5a5f24767429f1260520580303cda0
     assert set(found) == resources | {"schema", "docs"}
     assert found["miners"] == "http://testserver/api/v1/miners/"
 

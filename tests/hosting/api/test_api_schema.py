@@ -73,13 +73,10 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/curtailment/plans/{id}/targets/{miner}/release/",
         "/api/v1/curtailment/sites/{id}/freeze/",
         "/api/v1/curtailment/sites/{id}/restore/",
-<<<<<<< HEAD
-=======
         "/api/v1/crm/contracts/",
         "/api/v1/crm/contracts/{id}/",
         "/api/v1/crm/contracts/{id}/end/",
         "/api/v1/crm/contracts/{id}/versions/",
->>>>>>> c1fed6f2ee5a5f24767429f1260520580303cda0
         "/api/v1/deliveries/",
         "/api/v1/deliveries/{id}/",
         "/api/v1/deliveries/{id}/redeliver/",
