@@ -83,7 +83,8 @@ def clients(user: User) -> "QuerySet[User]":
         active=Count("miners", filter=reached & Q(miners__status=MinerStatus.ACTIVE)),
         rated_w=Sum("miners__miner_model__power_consumption", filter=reached),
     )
-    return found if user.site_ids is None else found.filter(machines__gt=0)
+    ordered = found.order_by("-machines", "email")
+    return ordered if user.site_ids is None else ordered.filter(machines__gt=0)
 
 
 def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
@@ -167,4 +168,4 @@ def _age(due: date | None, today: date) -> str:
 def _under_water(days: Sequence[Profit]) -> int | None:
     """Days whose power cost more than they earned; None where some day's figures are not known."""
     known = [day for day in days if day.profit_usd is not None]
-    return sum(1 for day in known if day.profit_usd < 0) if known else None  # type: ignore[operator]  # the known ones
+    return len([day for day in known if day.profit_usd is not None and day.profit_usd < 0]) if known else None

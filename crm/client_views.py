@@ -21,7 +21,7 @@ def clients(request: HttpRequest) -> HttpResponse:
     rows = client360.clients(actor(request))
     if query := request.GET.get("q", "").strip()[:100]:
         rows = rows.filter(Q(name__icontains=query) | Q(email__icontains=query))
-    page = Paginator(rows.order_by("-machines", "email"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(request, "crm/clients.html", {"nav": "clients", "page_obj": page, "q": query})
 
 

@@ -110,7 +110,7 @@ def pipeline(deals: "QuerySet[Deal]") -> list[StageSum]:
     weighted = Sum(F("value") * F("probability") / Decimal(100))
     rows = deals.order_by().values("stage").annotate(total=Sum("value"), weighted=weighted)
     counts = dict(deals.order_by().values_list("stage").annotate(n=Sum(1)))
-    found = {row["stage"]: row for row in rows}
+    found: dict[str, dict[str, Any]] = {row["stage"]: dict(row) for row in rows}
     return [
         StageSum(
             stage,

@@ -44,12 +44,11 @@ def save_lead(lead: Lead, *, changed: Collection[str] = ()) -> Lead:
     lead.email_key, lead.phone_key = email_key(lead.email), phone_key(lead.phone)
     lead.company_key = company_key(lead.company, lead.email)
     lead.score = score(explain(lead))
-    if lead.pk is not None:
+    if lead._state.adding:  # noqa: SLF001  Django's documented mark of an unsaved row
+        lead.follow_up_at = lead.follow_up_at or timezone.now() + FOLLOW_UP_AFTER
+        lead.save()
+    else:
         lead.save(update_fields={*changed, *KEYS, "score", "updated_at"})
-        return lead
-    if lead.follow_up_at is None:
-        lead.follow_up_at = timezone.now() + FOLLOW_UP_AFTER
-    lead.save()
     return lead
 
 

@@ -44,7 +44,7 @@ def board(request: HttpRequest) -> HttpResponse:
     mine = request.GET.get("mine") == "1"
     if mine:
         deals = deals.filter(owner=actor(request))
-    now, columns = timezone.now(), []
+    now, columns = timezone.now(), list[dict[str, Any]]()
     for line in pipeline(deals):
         limit = CARDS if line.stage in OPEN_STAGES else CLOSED_SHOWN
         cards = list(deals.filter(stage=line.stage).order_by("-stage_since", "-pk")[:limit]) if line.deals else []
@@ -194,7 +194,7 @@ def lead_convert(request: HttpRequest, pk: int) -> HttpResponse:
     lead = get_object_or_404(Lead.objects.for_user(actor(request)), pk=pk)
     form = ConvertForm(request.POST)
     if not form.is_valid():
-        messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
         return redirect("crm:lead", pk=pk)
     try:
         deal = convert_lead(lead, **form.cleaned_data, by=actor(request))
@@ -235,7 +235,7 @@ def _add_activity(
     if form.is_valid():
         add_activity(deal=deal, lead=lead, by=actor(request), **form.cleaned_data)
     else:
-        messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     return redirect(back)
 
 

@@ -92,7 +92,7 @@ class LeadSerializer(serializers.Serializer[dict[str, Any]]):
     phone = serializers.CharField(allow_null=True)
     company = serializers.CharField(allow_null=True)
     status = serializers.ChoiceField(choices=LeadStatus.choices)
-    source = serializers.CharField(allow_null=True)
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # our column has the name of DRF's attribute
     score = serializers.IntegerField(allow_null=True, help_text="0 to 100, by stated rules.")
     wanted_kw = serializers.DecimalField(max_digits=12, decimal_places=3, allow_null=True)
     owner = serializers.EmailField(allow_null=True)
@@ -109,7 +109,7 @@ class LeadWriteSerializer(WriteSerializer):
     email = serializers.EmailField(**TEXT)
     phone = serializers.CharField(**TEXT)
     company = serializers.CharField(**TEXT)
-    source = serializers.CharField(**TEXT)
+    source = serializers.CharField(**TEXT)  # type: ignore[assignment]  # likewise
     wanted_kw = serializers.DecimalField(**KW)
     owner = serializers.SlugRelatedField(
         slug_field="email", queryset=User.objects.filter(role__in=STAFF_ROLES), allow_null=True, required=False
@@ -177,7 +177,7 @@ class DealWriteSerializer(WriteSerializer):
     )
 
     def create(self, validated_data: dict[str, Any]) -> Any:
-        deal = super().create(validated_data)
+        deal: Any = super().create(validated_data)
         DealStageChange.objects.create(deal=deal, to_stage=DealStage.DISCOVERY, by=actor(self.context["request"]))
         return deal
 

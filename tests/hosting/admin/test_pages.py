@@ -183,13 +183,14 @@ def test_the_sidebar_offers_what_the_person_may_open(rf, owner, operator):
         "Racks",
         "Circuits",
         "Model catalogue",
-        *("Live plans", "Plans", "Site policies", "Tiers", "Settlements"),
+        *("Live plans", "Plans", "Rules", "Site policies", "Tiers", "Settlements"),
         "Latest readings",
         "Commands",
         "Operation log",
         *("What is wrong now", "Alert rules", "Maintenance windows", "Alert history"),
+        *("Leads", "Deals", "Activities", "Board", "Clients"),
         *("Snapshots", "Indicators", "Contracts"),
-        *("Site pages", "Fleet", "Machines", "Market", "Profit", "Curtailment rules", "Webhooks"),
+        *("Site pages", "Fleet", "Machines", "Market", "Profit", "Webhooks"),
     ]
     assert set(titles(owner, rf)) - set(titles(operator, rf)) == {
         *(
