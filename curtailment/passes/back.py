@@ -71,6 +71,13 @@ SELECT command.id FROM curtailment_plan_miners t JOIN miner_commands command ON 
 WHERE t.state = 'restoring' AND command.status = 'sent' AND command.attempts >= %(sends)s
   AND command.sent_at < clock_timestamp() - interval '20 s'
 """
+# It said yes, or hung up as some makes do when they obey, and draws no more than asleep: whoever boots draws more by then.
+NOT_BEGUN = """
+SELECT command.id FROM curtailment_plan_miners t JOIN miner_commands command ON command.id = t.command_id
+WHERE t.state = 'restoring' AND command.status = 'accepted' AND command.sent_at < clock_timestamp() - interval '60 s'
+  AND (command.after -> -1 ->> 'answered')::boolean AND (command.after -> -1 ->> 'power_measured')::boolean
+  AND (command.after -> -1 ->> 'power_w')::numeric < 0.1 * t.baseline_w
+"""
 DUE = f"""
 SELECT t.id, t.plan_id, p.site_id, t.miner_id, t.baseline_w, miner.status, t.dispatched_at IS NULL, ({WANTED_BY}),
        t.state = 'restoring', t.attempts
@@ -146,9 +153,7 @@ def call_off_at_frozen_sites(lease: Lease) -> None:
 
 def wake(lease: Lease, report: PassReport) -> None:
     """One wave of each site, and again those whose last order brought nothing."""
-    if unanswered := query(UNANSWERED, {"sends": MOST_SENDS}):
-        with lease.transaction():
-            call_off([command for (command,) in unanswered], "no answer came; it is given again")
+    _call_off_idle_wakes(lease)
     again = _look(lease, report)
     with lease.transaction():
         by_site: dict[int, list[Row]] = defaultdict(list)
@@ -157,6 +162,18 @@ def wake(lease: Lease, report: PassReport) -> None:
         for site_id, rows in by_site.items():
             report.ordered_on += _wake(site_id, rows, again, lease.lock.lock_version, report)
     faults.point("after wake pre-write")
+
+
+def _call_off_idle_wakes(lease: Lease) -> None:
+    """Orders to wake that brought nothing, so that they can be given again."""
+    idle = {
+        "no answer came; it is given again": query(UNANSWERED, {"sends": MOST_SENDS}),
+        "it took the order and sleeps on; it is given again": query(NOT_BEGUN),
+    }
+    for reason, commands in idle.items():
+        if commands:
+            with lease.transaction():
+                call_off([command for (command,) in commands], reason)
 
 
 def _look(lease: Lease, report: PassReport) -> set[int]:

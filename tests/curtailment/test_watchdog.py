@@ -49,6 +49,7 @@ def test_the_watchdog_waits_for_the_passes(make_miner, site):
     assert CurtailmentPlan.objects.get(pk=plan.pk).recovery_state == "recovered"
 
 
+@pytest.mark.storm
 def test_its_own_sign_of_life_does_not_make_it_wait(make_miner, site):
     first, second = (
         approved_plan(site, [make_miner(f"M-{number}")], begins_in=-600, seconds=3600) for number in (1, 2)
