@@ -211,7 +211,7 @@ def _write(
     write_excused(_excused(plan, lines))
     publish(
         "curtailment.settled",
-        about=f"curtailment_plan:{plan.pk}",
+        about=f"plan:{plan.pk}",
         plan_id=plan.pk,
         site_id=plan.site_id,
         settlement_id=settlement.pk,
