@@ -76,8 +76,6 @@ def measure(options: argparse.Namespace) -> bool:
 
 
 def watch(plan: object, reachable: set[int], options: argparse.Namespace) -> bool:
-    from django.db.models import F, Sum
-
     from curtailment.models import CurtailmentPlan, PlanMiner
     from curtailment.verify import breaches
     from tests.curtailment.plans_at_hand import states
@@ -97,8 +95,7 @@ def watch(plan: object, reachable: set[int], options: argparse.Namespace) -> boo
         if waited_s > told + 10:
             told = waited_s
             print(json.dumps({"s": round(waited_s), "missing": missing, **states(plan)}), file=sys.stderr, flush=True)
-    off = rows.filter(role="selected", state="confirmed")
-    summed = off.filter(observed_w__isnull=False).aggregate(w=Sum(F("baseline_w") - F("observed_w")))["w"] or 0
+    fresh, equal = between_passes(plan)
     facts = {
         "miners": options.miners,
         "reachable": len(reachable),
@@ -109,11 +106,28 @@ def watch(plan: object, reachable: set[int], options: argparse.Namespace) -> boo
         "power_estimated_mw": float(fresh.power_estimated or 0),
         "shortfall_mw": float(fresh.shortfall or 0),
         "target_mw": float(fresh.target_power_reduction),
-        "sum_equal": abs(float(summed) / 1e6 - float(fresh.power_reduced or 0)) < 1e-5,
+        "sum_equal": equal,
         "breaches": len(breaches()),
     }
     met = report("s_to_all_confirmed", value=took_s or PATIENCE_S, goal=GOAL_S, **facts)
     return met and facts["sum_equal"] and not facts["breaches"]
+
+
+def between_passes(plan: object) -> tuple[object, bool]:
+    """The plan, and whether its measured reduction is the sum over its machines; a pass writes machines first, then the plan."""
+    from django.db.models import F, OuterRef, Subquery, Sum
+
+    from curtailment.models import CurtailmentPlan, PlanMiner
+
+    off = PlanMiner.objects.filter(plan=OuterRef("pk"), role="selected", state="confirmed", observed_w__isnull=False)
+    summed = off.order_by().values("plan").annotate(w=Sum(F("baseline_w") - F("observed_w"))).values("w")
+    until = time.monotonic() + 30
+    while True:
+        fresh = CurtailmentPlan.objects.annotate(summed_w=Subquery(summed)).get(pk=plan.pk)
+        equal = abs(float(fresh.summed_w or 0) / 1e6 - float(fresh.power_reduced or 0)) < 1e-5
+        if equal or time.monotonic() > until:
+            return fresh, equal
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":
