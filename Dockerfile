@@ -7,7 +7,7 @@ COPY . .
 # collectstatic reads no table and needs no real secret; production mode only wants to see some.
 RUN SECRET_KEY=$(python -c 'import secrets; print(secrets.token_urlsafe(50))') ALLOWED_HOSTS=build \
     DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 python manage.py collectstatic --noinput \
-    && useradd --system minefarm
+    && useradd --system minefarm && mkdir /invoices && chown minefarm /invoices
 USER minefarm
 EXPOSE 8000
 CMD ["gunicorn", "minefarm.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8"]
