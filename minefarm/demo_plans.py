@@ -24,7 +24,7 @@ ASLEEP_W = 45  # control board and fans
 # Readings of a time in which the demo did not run yet, like those that a sweep would have stored.
 READ = """
 INSERT INTO miner_telemetry (recorded_at, miner_id, power_consumption, hashrate, temperature, power_estimated)
-SELECT minute, m.id, CASE WHEN off THEN %(asleep)s ELSE round(m.watts * (0.99 + 0.0004 * (minute_no * 7 + m.id) %% 50), 2) END,
+SELECT minute, m.id, CASE WHEN off THEN %(asleep)s ELSE round(m.watts * (0.99 + 0.0004 * ((minute_no * 7 + m.id) %% 50)), 2) END,
     CASE WHEN off THEN 0 ELSE m.ths END, CASE WHEN off THEN 31 ELSE 66 END, false
 FROM unnest(%(ids)s::int[], %(watts)s::numeric[], %(ths)s::numeric[]) AS m (id, watts, ths),
     LATERAL (SELECT minute, row_number() OVER () AS minute_no, minute > %(off)s AND minute < %(on)s AS off

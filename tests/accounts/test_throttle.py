@@ -59,6 +59,7 @@ def test_the_rates_are_those_promised():
         "failed_token": "30/3min",
         "new_token": "10/hour",
         "agent": "240/min",
+        "signals": "120/min",
     }
 
 

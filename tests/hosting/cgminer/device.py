@@ -120,9 +120,9 @@ def sending(*pieces: bytes, pause_s: float = 0.02, then_wait_s: float = 0.0) -> 
 
 
 def network(number: int) -> str:
-    """First address of a loopback network that no other process of these tests uses; number 0 to 19."""
+    """First address of a loopback network that no other process of these tests uses; number 0 to 39."""
     process = os.getpid()
-    return f"127.{60 + process % 60}.{process // 60 % 12 * 20 + number}.1"
+    return f"127.{60 + process % 60}.{process // 60 % 6 * 40 + number}.1"
 
 
 def open_files() -> int:
