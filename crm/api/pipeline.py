@@ -17,6 +17,7 @@ from crm import timeline
 from crm.deals import DealRefused, move_deal
 from crm.leads import CannotConvert, IllegalLeadMove, convert_lead, move_lead, save_lead
 from crm.models import Activity, Deal, DealStageChange, Lead
+from crm.models.pipeline import LeadRows
 from crm.states import ActivityKind, DealStage, LeadStatus
 from hosting.api import rows
 from hosting.api.places import WithinReach
@@ -235,7 +236,7 @@ class LeadFilter(django_filters.FilterSet):
         model = Lead
         fields: list[str] = []
 
-    def late(self, leads: QuerySet[Lead], _name: str, value: bool) -> QuerySet[Lead]:
+    def late(self, leads: LeadRows, _name: str, value: bool) -> QuerySet[Lead]:
         return leads.to_follow_up() if value else leads.exclude(pk__in=Lead.objects.to_follow_up())
 
 
