@@ -134,9 +134,9 @@ def is_stuck(deal: Deal, now: datetime) -> bool:
 def _refuse_without_room(deal: Deal) -> None:
     """Locks the site until the transaction ends: two deals that are won at once must not count on the same kW."""
     asked = Deal.objects.get(pk=deal.pk)
-    site = Site.objects.select_for_update(no_key=True).filter(pk=asked.site_id).first()
-    if site is None:
+    if asked.site_id is None:
         return
+    site = Site.objects.select_for_update(no_key=True).get(pk=asked.site_id)
     room = capacity_of(site, but=asked)
     if room.fits(asked.power_kw) is False:
         raise NoRoom(
