@@ -6,4 +6,4 @@ class CrmConfig(AppConfig):
     verbose_name = "CRM"
 
     def ready(self) -> None:
-        from crm import invoice_mails  # noqa: F401  registers its handlers
+        from crm import client_mails, invoice_mails  # noqa: F401  registers its handlers

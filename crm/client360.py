@@ -68,6 +68,7 @@ UPTIME = """
 SELECT sum(hashing_s)::numeric / NULLIF(sum(period_s::bigint * miners - gap_s), 0),
     1 - sum(gap_s)::numeric / NULLIF(sum(period_s::bigint * miners), 0)
 FROM client_telemetry_hour WHERE client_id = %(client)s AND bucket >= %(since)s AND bucket < %(now)s
+    AND (%(sites)s::int[] IS NULL OR site_id = ANY(%(sites)s))
 """
 
 
@@ -91,10 +92,11 @@ def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
     """Everything at once, as the member of staff may see it."""
     machines = Miner.objects.for_user(by).filter(client=person)
     since = now - timedelta(days=DAYS)
-    uptime, coverage = _uptime(person, since, now)
+    uptime, coverage = _uptime(person, by, since, now)
     ages, open_amount, currency = _ages(person, today) if by.may("invoice:view") else ((), ZERO, None)
     sums = profit(Scope(client_id=person.pk, site_ids=by.site_ids), since, now)
-    days = profit(Scope(client_id=person.pk, site_ids=by.site_ids), now - timedelta(days=CHURN_DAYS), now, per="day")
+    week_ago = now - timedelta(days=CHURN_DAYS)
+    hours = profit(Scope(client_id=person.pk, site_ids=by.site_ids), week_ago, now, per="hour")
     return Client(
         person=person,
         contracts=list(Contract.objects.for_user(by).filter(client=person).select_related("site")),
@@ -102,7 +104,7 @@ def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
         machines=summarise(machines),
         uptime=uptime,
         coverage=coverage,
-        excused_hours=_excused_hours(person, by, since),
+        excused_hours=_excused_hours(person, by, since, now),
         tickets=list(
             MaintenanceTicket.objects.for_user(by).unfinished().filter(client=person).select_related("miner")[:20]
         ),
@@ -110,20 +112,23 @@ def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
         open_amount=open_amount,
         currency=currency,
         profit=sums[0] if sums else None,
-        under_water_days=_under_water(days),
+        under_water_days=_under_water(hours, week_ago),
     )
 
 
-def _uptime(person: User, since: datetime, now: datetime) -> tuple[Decimal | None, Decimal | None]:
+def _uptime(person: User, by: User, since: datetime, now: datetime) -> tuple[Decimal | None, Decimal | None]:
+    sites = None if by.site_ids is None else list(by.site_ids)
     with connection.cursor() as cursor:
-        cursor.execute(UPTIME, {"client": person.pk, "since": since, "now": now})
+        cursor.execute(UPTIME, {"client": person.pk, "since": since, "now": now, "sites": sites})
         row: tuple[Decimal | None, Decimal | None] = cursor.fetchone()
         return row
 
 
-def _excused_hours(person: User, by: User, since: datetime) -> Decimal:
-    stretches = ExcusedStretch.objects.for_user(by).filter(client=person, starts_at__gte=since)
-    seconds = sum((end - start).total_seconds() for start, end in stretches.values_list("starts_at", "ends_at"))
+def _excused_hours(person: User, by: User, since: datetime, now: datetime) -> Decimal:
+    """What lies within [since, now) of stretches that may have begun before."""
+    stretches = ExcusedStretch.objects.for_user(by).filter(client=person, starts_at__lt=now, ends_at__gt=since)
+    edges = stretches.values_list("starts_at", "ends_at")
+    seconds = sum((min(end, now) - max(start, since)).total_seconds() for start, end in edges)
     return Decimal(round(seconds)) / 3600
 
 
@@ -165,7 +170,14 @@ def _age(due: date | None, today: date) -> str:
     return AGES[-1][0]
 
 
-def _under_water(days: Sequence[Profit]) -> int | None:
-    """Days whose power cost more than they earned; None where some day's figures are not known."""
-    known = [day for day in days if day.profit_usd is not None]
-    return len([day for day in known if day.profit_usd is not None and day.profit_usd < 0]) if known else None
+def _under_water(hours: Sequence[Profit], since: datetime) -> int | None:
+    """Of the days of 24 hours from `since` on, those whose power cost more than they earned; None where nothing is known.
+
+    A calendar's days would be eight pieces, and others at every site.
+    """
+    days: dict[int, Decimal] = {}
+    for hour in hours:
+        if hour.profit_usd is not None and hour.starts_at is not None:
+            day = (hour.starts_at - since) // timedelta(days=1)
+            days[day] = days.get(day, ZERO) + hour.profit_usd
+    return len([sum_ for sum_ in days.values() if sum_ < 0]) if days else None

@@ -72,8 +72,6 @@ def move_deal(
     """
     if to == DealStage.CLOSED_LOST and not reason.strip():
         raise DealRefused("Say why the deal was lost.")
-    if to == DealStage.CLOSED_WON and not despite_capacity:
-        _refuse_without_room(deal)
     now = timezone.now()
     values: dict[str, Any] = {
         "stage": to,
@@ -85,6 +83,8 @@ def move_deal(
     }
     before = str(seen or deal.stage)
     with transaction.atomic():
+        if to == DealStage.CLOSED_WON and not despite_capacity:
+            _refuse_without_room(deal)
         if not Deal.objects.filter(~Q(stage=to), pk=deal.pk, stage=before).update(**values):
             deal.refresh_from_db()
             if deal.stage == to:
@@ -97,9 +97,13 @@ def move_deal(
 
 
 def capacity_of(site: Site, *, but: Deal | None = None) -> Capacity:
-    """By nameplates: measured power says nothing of machines that are off today. Two queries."""
+    """By nameplates: measured power says nothing of machines that are off today. Two queries.
+
+    A won deal takes its room until the day when its machines arrive; one without that day takes it until somebody enters one.
+    """
     rated = Miner.objects.in_service().filter(site=site).aggregate(w=Sum("miner_model__power_consumption"))["w"]
-    waiting = Deal.objects.filter(site=site, stage=DealStage.CLOSED_WON, target_date__gt=timezone.now().date())
+    to_come = Q(target_date__isnull=True) | Q(target_date__gt=timezone.now().date())
+    waiting = Deal.objects.filter(to_come, site=site, stage=DealStage.CLOSED_WON)
     promised = waiting.exclude(pk=but.pk if but else None).aggregate(kw=Sum("power_kw"))["kw"]
     capacity = None if site.capacity_mw is None else site.capacity_mw * KILO
     return Capacity(capacity, (rated or Decimal()) / KILO, promised or Decimal())
@@ -128,11 +132,14 @@ def is_stuck(deal: Deal, now: datetime) -> bool:
 
 
 def _refuse_without_room(deal: Deal) -> None:
-    if deal.site is None:
+    """Locks the site until the transaction ends: two deals that are won at once must not count on the same kW."""
+    asked = Deal.objects.get(pk=deal.pk)
+    if asked.site_id is None:
         return
-    room = capacity_of(deal.site, but=deal)
-    if room.fits(deal.power_kw) is False:
+    site = Site.objects.select_for_update(no_key=True).get(pk=asked.site_id)
+    room = capacity_of(site, but=asked)
+    if room.fits(asked.power_kw) is False:
         raise NoRoom(
-            f"{deal.site} has {room.free_kw:,.0f} kW free and this deal needs {deal.power_kw:,.0f} kW:"
+            f"{site} has {room.free_kw:,.0f} kW free and this deal needs {asked.power_kw:,.0f} kW:"
             " choose another site, or say that it is won all the same."
         )

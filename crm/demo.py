@@ -66,7 +66,7 @@ def seed_pipeline(*, owner: User, clients: list[User], site: Site) -> None:
     converted = save_lead(
         Lead(name="Treasurer", company="Mistral Hash", email="treasurer@mistral.example", owner=owner)
     )
-    deal = convert_lead(converted, by=owner)
+    deal = convert_lead(converted, invite=False, by=owner)
     add_activity(
         deal=deal, kind="task", subject="Send the draft contract", due_date=(now + timedelta(days=3)).date(), by=owner
     )

@@ -4,6 +4,9 @@ import re
 import unicodedata
 
 MIN_PHONE_DIGITS = 7
+# Second levels under which a country registers its companies, as in .co.uk; under the country alone they are names.
+SHARED_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "net", "or", "org"})
+COUNTRY_LENGTH = 2
 SAME_NUMBER_DIGITS = 9  # the national part; who wrote the country code and who did not mean the same telephone
 # Everybody's: they say nothing about the company.
 FREE_MAIL = frozenset(
@@ -69,7 +72,7 @@ def email_key(email: str | None) -> str | None:
 
 def phone_key(phone: str | None) -> str | None:
     """The last nine digits; None for fewer than seven."""
-    digits = re.sub(r"\D", "", (phone or "").partition("ext")[0])
+    digits = re.sub(r"\D", "", (phone or "").lower().partition("ext")[0])
     return digits[-SAME_NUMBER_DIGITS:] if len(digits) >= MIN_PHONE_DIGITS else None
 
 
@@ -82,4 +85,7 @@ def company_key(company: str | None, email: str | None = None) -> str | None:
     if named:
         return named
     domain = (email_key(email) or "").rpartition("@")[2]
-    return domain.split(".")[-2] if domain and domain not in FREE_MAIL else None
+    if not domain or domain in FREE_MAIL:
+        return None
+    *above, name, country = domain.split(".")
+    return above[-1] if above and name in SHARED_LEVELS and len(country) == COUNTRY_LENGTH else name

@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User, UserStatus
-from accounts.roles import Role
+from accounts.roles import STAFF_ROLES, Role
 from crm.keys import FREE_MAIL, company_key, email_key, phone_key
 from crm.models import Activity, Deal, DealStageChange, Lead
 from crm.scoring import Points, points_of, score
@@ -97,6 +97,8 @@ def move_lead(lead: Lead, to: LeadStatus, *, reason: str = "", by: User | None) 
 
 def assign_lead(lead: Lead, *, to: User | None = None, by: User | None) -> Lead:
     """Give the lead to somebody, or to whoever of the sales people has fewest open ones."""
+    if to is not None and (to.status != UserStatus.ACTIVE or to.role not in STAFF_ROLES):
+        raise IllegalLeadMove(f"{to} is not active, or none of the farm's people: choose somebody else.")
     owner = to or next_owner()
     if owner is None:
         raise IllegalLeadMove("There is nobody to give it to: make an account of role user first.")
@@ -113,11 +115,18 @@ def next_owner() -> User | None:
     return people.order_by("open_leads", "created_at", "pk").first()
 
 
-def convert_lead(lead: Lead, *, client_email: str | None = None, title: str | None = None, by: User | None) -> Deal:
+def convert_lead(
+    lead: Lead,
+    *,
+    client_email: str | None = None,
+    title: str | None = None,
+    invite: bool = True,
+    by: User | None,
+) -> Deal:
     """Make a deal, a client's account and a note of the lead, all or nothing. Raises AlreadyConverted, CannotConvert.
 
-    An account that has the address already is taken when it is a client's. A new one has no password: its owner sets one by
-    the link of "forgotten password".
+    An account that has the address already is taken when it is a client's. A new one has no password: unless `invite` is
+    False, the outbox mails its owner where to choose one.
     """
     with transaction.atomic():
         moved = Lead.objects.filter(pk=lead.pk, status__in=LEAD_MOVES[LeadStatus.CONVERTED]).update(
@@ -128,7 +137,7 @@ def convert_lead(lead: Lead, *, client_email: str | None = None, title: str | No
             if deal := Deal.objects.filter(lead=lead).first():
                 raise AlreadyConverted(deal)
             raise IllegalLeadMove(f"The lead is {lead.status} and cannot be converted.")
-        client = _client_for(lead, client_email)
+        client, made = _client_for(lead, client_email)
         deal = Deal.objects.create(
             lead=lead,
             client=client,
@@ -149,16 +158,18 @@ def convert_lead(lead: Lead, *, client_email: str | None = None, title: str | No
             lead_id=lead.pk,
             deal_id=deal.pk,
             client_account_id=str(client.pk),
+            invited=made and invite,
         )
     return deal
 
 
-def _client_for(lead: Lead, given: str | None) -> User:
+def _client_for(lead: Lead, given: str | None) -> tuple[User, bool]:
+    """The account, and whether it was made for it."""
     address = email_key(given or lead.email)
     if address is None:
         raise CannotConvert("A client's account needs an e-mail address: give one.")
     if known := User.objects.filter(email__iexact=address).first():
         if known.role != Role.CLIENT:
             raise CannotConvert(f"{address} is an account of the farm's own people: give the client's address.")
-        return known
-    return User.objects.create_user(address, None, role=Role.CLIENT, name=lead.company or lead.name)
+        return known, False
+    return User.objects.create_user(address, None, role=Role.CLIENT, name=lead.company or lead.name), True

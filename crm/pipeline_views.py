@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import actor, permission_required
-from accounts.models import User
+from accounts.models import User, UserStatus
 from accounts.roles import STAFF_ROLES
 from crm.deals import Capacity, DealRefused, capacity_of, is_stuck, move_deal, pipeline
 from crm.forms import ActivityForm, ConvertForm
@@ -127,7 +127,7 @@ def leads(request: HttpRequest) -> HttpResponse:
     show = request.GET.get("show", "")
     rows = Lead.objects.for_user(actor(request)).select_related("owner")
     if show == "overdue":
-        rows = rows.filter(follow_up_at__lt=timezone.now())
+        rows = rows.to_follow_up()
     if show != "all":
         rows = rows.exclude(status__in=(LeadStatus.CONVERTED, LeadStatus.LOST))
     if query := request.GET.get("q", "").strip()[:100]:
@@ -151,7 +151,7 @@ def lead_page(request: HttpRequest, pk: int) -> HttpResponse:
         "moves": moves,
         "convertible": lead.status in LEAD_MOVES[LeadStatus.CONVERTED],
         "overdue": lead.follow_up_at is not None and lead.follow_up_at < timezone.now(),
-        "people": User.objects.filter(role__in=STAFF_ROLES).order_by("name", "email"),
+        "people": User.objects.filter(role__in=STAFF_ROLES, status=UserStatus.ACTIVE).order_by("name", "email"),
         "convert_form": ConvertForm(initial={"client_email": lead.email, "title": lead.company or lead.name}),
         "activities": _timeline(lead=lead),
         "activity_form": ActivityForm(),

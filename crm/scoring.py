@@ -29,7 +29,7 @@ def points_of(
     company_mail: bool,
 ) -> list[Points]:
     """Every rule that gave something; together they are the score."""
-    size = next((given for least, given in BY_SIZE if wanted_kw is not None and wanted_kw > least), 0)
+    size = next((given for least, given in BY_SIZE if wanted_kw and wanted_kw >= least), 0)
     found = (
         Points(size, f"wants {wanted_kw:,.0f} kW" if wanted_kw is not None else ""),
         Points(BY_SOURCE.get(source, OTHER_SOURCE) if source else 0, f"came by {(source or '').replace('_', ' ')}"),

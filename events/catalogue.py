@@ -223,8 +223,18 @@ CATALOGUE: dict[str, EventType] = {
                 "lead_id": {"type": "integer", "description": "the lead"},
                 "deal_id": {"type": "integer", "description": "the deal that it became"},
                 "client_account_id": {"type": "string", "format": "uuid", "description": "the client's account"},
+                "invited": {
+                    "type": "boolean",
+                    "description": "whether the account is new and its owner is mailed where to choose a password",
+                },
             },
-            {"lead_id": 12, "deal_id": 7, "client_account_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11"},
+            {
+                "lead_id": 12,
+                "deal_id": 7,
+                "client_account_id": "0192f0c1-7b5e-7c3a-9d1e-2f4b6a8c0e11",
+                "invited": True,
+            },
+            optional=frozenset({"invited"}),
         ),
         EventType(
             "deal.stage_changed",

@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.access import actor
 from accounts.models import User
@@ -28,6 +32,10 @@ LEAD_LABELS = {
     LeadStatus.LOST: "danger",
 }
 STAGE_LABELS = {DealStage.CLOSED_WON: "success", DealStage.CLOSED_LOST: "danger", DealStage.NEGOTIATION: "warning"}
+
+
+class LostForm(forms.Form):
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget(), label="Why")
 
 
 class PeopleAdmin(FarmAdmin):
@@ -51,7 +59,7 @@ class LeadAdmin(PeopleAdmin):
     search_fields = ("name", "company", "email", "phone")
     search_help_text = "Name, company, e-mail or telephone"
     readonly_fields = ("status", "score", "lost_reason", "converted_at", "created_at")
-    actions = ("give", "contacted", "qualified", "convert")
+    actions = ("give", "contacted", "qualified", "convert", "lost")
     fieldsets = (
         (None, {"fields": ("name", "company", "email", "phone", "source", "wanted_kw")}),
         ("Work", {"fields": ("owner", "follow_up_at", "status", "score", "lost_reason")}),
@@ -87,6 +95,32 @@ class LeadAdmin(PeopleAdmin):
     @admin.action(description="Make deals of them", permissions=["change"])
     def convert(self, request: HttpRequest, queryset: "QuerySet[Lead]") -> None:
         self._each(request, queryset, lambda lead: convert_lead(lead, by=actor(request)), "made deals")
+
+    @admin.action(description="Lost…", permissions=["change"])
+    def lost(self, request: HttpRequest, queryset: "QuerySet[Lead]") -> HttpResponse | None:
+        """Asks why first."""
+        form = LostForm(request.POST if "apply" in request.POST else None)
+        if form.is_valid():
+            reason = form.cleaned_data["reason"]
+            self._each(
+                request,
+                queryset,
+                lambda lead: move_lead(lead, LeadStatus.LOST, reason=reason, by=actor(request)),
+                "lost",
+            )
+            return None
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": "Why were they lost?",
+            "opts": self.model._meta,  # noqa: SLF001  the name admin templates know it by
+            "form": form,
+            "leads": list(queryset[:20]),
+            "count": queryset.count(),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/crm/lead/lost.html", context)
 
     def _each(self, request: HttpRequest, leads: "QuerySet[Lead]", verb: Any, done: str) -> None:
         count = 0

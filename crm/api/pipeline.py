@@ -3,7 +3,7 @@
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -17,13 +17,14 @@ from crm import timeline
 from crm.deals import DealRefused, move_deal
 from crm.leads import CannotConvert, IllegalLeadMove, convert_lead, move_lead, save_lead
 from crm.models import Activity, Deal, DealStageChange, Lead
+from crm.models.pipeline import LeadRows
 from crm.states import ActivityKind, DealStage, LeadStatus
 from hosting.api import rows
 from hosting.api.places import WithinReach
 from hosting.api.serializers import ROW_ID, TEXT_LENGTH, WriteSerializer
 from hosting.api.views import Refused, ResourceView, described
 from hosting.models import Site
-from minefarm.lib.parameters import RowIdFilter
+from minefarm.lib.parameters import RowIdFilter, TruthFilter
 
 TEXTS = 5000
 LEAD = (
@@ -230,15 +231,21 @@ class ActivityWriteSerializer(serializers.Serializer[Any]):
 class LeadFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=LeadStatus.choices, label="Exactly this status.")
     source = django_filters.CharFilter(label="Exactly this source.")
+    owner = django_filters.CharFilter(field_name="owner__email", lookup_expr="iexact", label="E-mail of its owner.")
+    overdue = TruthFilter(method="late", label="Open, and to be followed up before now.")
 
     class Meta:
         model = Lead
         fields: list[str] = []
 
+    def late(self, leads: LeadRows, _name: str, value: bool) -> QuerySet[Lead]:
+        return leads.to_follow_up() if value else leads.exclude(pk__in=Lead.objects.to_follow_up())
+
 
 class DealFilter(django_filters.FilterSet):
     stage = django_filters.ChoiceFilter(choices=DealStage.choices, label="Exactly this stage.")
     site = RowIdFilter(field_name="site_id", label="Id of the site.")
+    owner = django_filters.CharFilter(field_name="owner__email", lookup_expr="iexact", label="E-mail of its owner.")
 
     class Meta:
         model = Deal
@@ -249,10 +256,15 @@ class ActivityFilter(django_filters.FilterSet):
     lead = RowIdFilter(field_name="lead_id", label="Id of the lead.")
     deal = RowIdFilter(field_name="deal_id", label="Id of the deal.")
     kind = django_filters.ChoiceFilter(choices=ActivityKind.choices, label="Exactly this kind.")
+    open = TruthFilter(method="to_do", label="Tasks that are not done.")
 
     class Meta:
         model = Activity
         fields: list[str] = []
+
+    def to_do(self, activities: QuerySet[Activity], _name: str, value: bool) -> QuerySet[Activity]:
+        open_ones = Q(kind=ActivityKind.TASK, done_at__isnull=True)
+        return activities.filter(open_ones if value else ~open_ones)
 
 
 @described("lead", LeadSerializer, seen=STAFF_ONLY)

@@ -30,6 +30,10 @@ class LeadRows(StaffRows):
         )
         return self.filter(found)
 
+    def to_follow_up(self) -> Self:
+        """Open ones whose follow-up is due, by the database's clock."""
+        return self.filter(follow_up_at__lt=Now()).exclude(status__in=(LeadStatus.CONVERTED, LeadStatus.LOST))
+
 
 class Lead(models.Model):
     id = models.AutoField(primary_key=True)

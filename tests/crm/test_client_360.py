@@ -7,11 +7,14 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import SiteLimit
 from crm.client360 import clients, look_at
 from crm.models import Contract, Deal, Invoice, Payment
 from hosting.excused import write_excused
-from hosting.models import ExcusedStretch, Site
+from hosting.models import ClientHour, ExcusedStretch, Site
+from hosting.prices import Span, write_prices
 from hosting.tickets import open_ticket
+from tests.analytics.ledger import fill_ledger, fill_market
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -82,6 +85,68 @@ def test_everything_is_of_this_client(client, client_a, client_b, miner_a, miner
     assert "B&#x27;s" not in page
 
 
+def test_excused_time_counts_within_the_window_alone(client_a, miner_a, site, operator):
+    month_ago = NOW - timedelta(days=30)
+    for start, end in (
+        (month_ago - timedelta(hours=5), month_ago + timedelta(hours=3)),
+        (NOW, NOW + timedelta(hours=9)),
+    ):
+        stretch = ExcusedStretch(
+            miner=miner_a, site=site, client=client_a, starts_at=start, ends_at=end, source=f"x:{start.day}"
+        )
+        write_excused([stretch])
+    assert look_at(client_a, by=operator, now=NOW, today=TODAY).excused_hours == 3
+
+
+def hour(client, site, hashing_s: int) -> None:
+    ClientHour.objects.create(
+        client=client,
+        site=site,
+        bucket=NOW - timedelta(hours=2),
+        minutes=60,
+        samples=60,
+        estimated_samples=0,
+        miners=1,
+        period_s=3600,
+        estimated_miners=0,
+        hashing_s=hashing_s,
+        gap_s=0,
+    )
+
+
+def test_uptime_is_of_the_sites_that_the_member_of_staff_reaches(make_user, client_a, owner, site):
+    south = Site.objects.create(name="South")
+    hour(client_a, site, 3600)
+    hour(client_a, south, 0)
+    limited = make_user("user", "operator-2")
+    SiteLimit.objects.create(user=limited, site_id=site.pk)
+    limited = type(limited).objects.get(pk=limited.pk)
+    assert look_at(client_a, by=owner, now=NOW, today=TODAY).uptime == Decimal("0.5")
+    assert look_at(client_a, by=limited, now=NOW, today=TODAY).uptime == 1
+
+
+@pytest.mark.parametrize(
+    ("kwh_by_day", "days", "leaves"),
+    [
+        ([9] * 7, 7, True),
+        ([9, 9, 9, 1, 9, 9, 9], 6, False),
+        ([1, 9, 9, 9, 9, 9, 9], 6, False),
+        ([9, 9, 9, 9, 9, 9, None], 6, False),
+    ],
+)
+def test_the_churn_flag_wants_a_loss_on_each_of_seven_days(client_a, owner, miner_a, site, kwh_by_day, days, leaves):
+    """Noon to noon, so that a calendar's days would be eight pieces. 100 TH/s earn 0.21 $ an hour; a kWh costs 0.10 $."""
+    since = NOW - timedelta(days=7)
+    fill_market(since, NOW, hashprice="50")
+    write_prices(site, [Span(since, NOW, Decimal("0.10"))])
+    for number, kwh in enumerate(kwh_by_day):
+        start = since + timedelta(days=number)
+        if kwh is not None:
+            fill_ledger([miner_a], start, start + timedelta(days=1), kwh=str(kwh), ths="100", whole=True)
+    found = look_at(client_a, by=owner, now=NOW, today=TODAY)
+    assert (found.under_water_days, found.may_leave) == (days, leaves)
+
+
 def test_the_number_of_queries_does_not_grow(client_a, owner, make_miner, django_assert_num_queries):
     for number in range(30):
         open_ticket(make_miner(f"Q-{number}", client=client_a), "fan", take_out=False, by=owner)
@@ -91,8 +156,6 @@ def test_the_number_of_queries_does_not_grow(client_a, owner, make_miner, django
 
 
 def test_staff_of_a_site_see_its_clients_alone(make_user, client_a, client_b, miner_a, make_miner):
-    from accounts.models import SiteLimit
-
     south = Site.objects.create(name="South")
     make_miner("S-1", site=south, client=client_b)
     limited = make_user("user", "operator-2")

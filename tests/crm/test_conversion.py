@@ -1,13 +1,17 @@
 """A lead becomes one deal, one account and one note, whoever asks how often."""
 
+import re
 import threading
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 
 from accounts.models import User
+from accounts.signins.tasks import mail_reset_link
 from crm.leads import AlreadyConverted, CannotConvert, convert_lead, save_lead
 from crm.models import Activity, Deal, DealStageChange, Lead
+from events.dispatch import drain
 from events.models import OutboxEvent
 
 LEAD = {"name": "Buyer", "email": "Buyer@Miners.example", "company": "Miners", "wanted_kw": 1500}
@@ -77,3 +81,35 @@ def test_twice_and_by_two_people_at_once_makes_one_deal(operator, admin):
     assert Deal.objects.count() == Activity.objects.count() == DealStageChange.objects.count() == 1
     assert User.objects.filter(role="client").count() == 1
     assert OutboxEvent.objects.filter(event_type="lead.converted").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_new_client_is_told_how_to_come_in_once_and_can(client, operator, mailoutbox):
+    deal = convert_lead(save_lead(Lead(**LEAD)), by=operator)
+    assert mailoutbox == []  # the outbox sends it, after the commit
+    for _ in range(2):
+        drain()
+    (welcome,) = mailoutbox
+    assert welcome.to == ["buyer@miners.example"]
+    assert reverse("account_reset_password") in welcome.body
+    assert mail_reset_link(deal.client.email, "http://testserver")  # what that page's form asks a worker for
+    (path,) = re.findall(r"http://testserver(\S+)", mailoutbox[-1].body)
+    page = client.get(path, follow=True)
+    chosen = "a long and unusual phrase 77"
+    client.post(page.request["PATH_INFO"], {"password1": chosen, "password2": chosen})
+    deal.client.refresh_from_db()
+    assert deal.client.check_password(chosen)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("why", ["known", "not asked", "disabled meanwhile"])
+def test_nobody_is_told_without_need(operator, client_a, mailoutbox, why):
+    lead = save_lead(Lead(**LEAD))
+    if why == "known":
+        convert_lead(lead, client_email=client_a.email, by=operator)
+    else:
+        deal = convert_lead(lead, invite=why != "not asked", by=operator)
+        if why == "disabled meanwhile":
+            User.objects.filter(pk=deal.client.pk).update(status="DISABLED")
+    drain()
+    assert mailoutbox == []

@@ -77,6 +77,8 @@ def test_what_was_won_and_has_not_arrived_takes_room(deal, site):
         title="arrived", stage="closed_won", site=site, power_kw=2000, target_date=tomorrow - timedelta(days=9)
     )
     assert capacity_of(site).free_kw == 500
+    Deal.objects.create(title="won, nobody knows for when", stage="closed_won", site=site, power_kw=300)
+    assert capacity_of(site).free_kw == 200
     assert capacity_of(site).fits(None) is None
 
 
@@ -116,3 +118,27 @@ def test_two_people_who_drag_the_same_card_make_one_move(deal, operator):
     assert len(set(moved)) == 1
     assert len(moved) == len(late) == 3
     assert DealStageChange.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_deals_won_at_once_do_not_share_the_same_room(site, operator):
+    deals = [Deal.objects.create(title=f"D{number}", site=site, power_kw=2000) for number in range(4)]
+    start, won, refused = threading.Barrier(len(deals)), [], []
+
+    def win(pk: int) -> None:
+        mine = Deal.objects.select_related("site").get(pk=pk)
+        start.wait()
+        try:
+            won.append(move_deal(mine, DealStage.CLOSED_WON, by=operator).pk)
+        except NoRoom:
+            refused.append(pk)
+        finally:
+            connection.close()
+
+    people = [threading.Thread(target=win, args=(deal.pk,)) for deal in deals]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert (len(won), len(refused)) == (1, 3)
+    assert Deal.objects.filter(stage="closed_won").count() == DealStageChange.objects.count() == 1

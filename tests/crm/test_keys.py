@@ -22,7 +22,15 @@ def test_addresses(given, key):
 
 
 @pytest.mark.parametrize(
-    "given", ["+49 (0)30 1234 5678", "0049-30-12345678", "030/12345678", "+4930 12345678 ext. 9", "30 12345678"]
+    "given",
+    [
+        "+49 (0)30 1234 5678",
+        "0049-30-12345678",
+        "030/12345678",
+        "+4930 12345678 ext. 9",
+        "030 12345678 EXT 9",
+        "30 12345678",
+    ],
 )
 def test_one_telephone_written_in_five_ways(given):
     assert phone_key(given) == phone_key("+493012345678")
@@ -45,3 +53,10 @@ def test_without_a_name_the_address_tells_the_company_unless_it_is_everybodys():
     assert company_key(None, "somebody@gmail.com") is None
     assert company_key(None, None) is None
     assert company_key("AG", None) == "ag"
+
+
+@pytest.mark.parametrize(
+    "address", ["info@mining.co.uk", "info@eu.mining.co.uk", "info@mining.com.au", "info@mining.co"]
+)
+def test_a_countrys_own_companies_are_not_all_the_same(address):
+    assert company_key(None, address) == "mining"

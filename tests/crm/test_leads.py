@@ -76,6 +76,8 @@ def test_leads_go_round_to_whoever_has_fewest(operator, make_user, admin):
     second.status = "DISABLED"
     second.save()
     assert next_owner() == operator
+    with pytest.raises(IllegalLeadMove, match="not active"):
+        assign_lead(lead(), to=second, by=admin)
 
 
 @pytest.mark.parametrize(("column", "value"), [("status", "dead"), ("score", 101)])

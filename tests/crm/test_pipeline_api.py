@@ -1,10 +1,13 @@
 """Leads, deals and activities by programs."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from crm.leads import save_lead
-from crm.models import Deal, DealStageChange, Lead
+from crm.models import Activity, Deal, DealStageChange, Lead
 
 pytestmark = pytest.mark.django_db
 JSON = "application/json"
@@ -58,6 +61,29 @@ def test_activities_are_about_something(api):
     made = api.post("/api/v1/crm/activities/", {"kind": "call", "subject": "x", "deal_id": deal.pk}, JSON)
     assert (made.status_code, made.json()["author"]) == (201, "operator@farm.example")
     assert len(api.get(f"/api/v1/crm/activities/?deal={deal.pk}").json()["results"]) == 1
+
+
+def test_leads_deals_and_tasks_are_found_by_whose_they_are_and_what_waits(api, operator, admin):
+    now = timezone.now()
+    late = save_lead(Lead(name="late", owner=operator, follow_up_at=now - timedelta(hours=1)))
+    save_lead(Lead(name="lost", owner=operator, follow_up_at=now - timedelta(hours=1), status="lost"))
+    save_lead(Lead(name="later", owner=admin))
+    deal = Deal.objects.create(title="D", owner=admin)
+    for subject, done in (("to do", None), ("done", now)):
+        Activity.objects.create(deal=deal, kind="task", subject=subject, done_at=done)
+
+    def found(path: str) -> set[str]:
+        rows = api.get(f"/api/v1/crm/{path}").json()["results"]
+        return {row.get("name") or row.get("title") or row["subject"] for row in rows}
+
+    assert found("leads/?overdue=true") == {late.name}
+    assert found("leads/?overdue=false") == {"lost", "later"}
+    assert found(f"leads/?owner={operator.email.upper()}") == {"late", "lost"}
+    assert found(f"deals/?owner={operator.email}") == set()
+    assert found(f"deals/?owner={admin.email}") == {"D"}
+    assert found("activities/?open=true") == {"to do"}
+    assert found("activities/?open=false") == {"done"}
+    assert api.get("/api/v1/crm/leads/?overdue=perhaps").status_code == 400
 
 
 @pytest.mark.parametrize("name", ["lead", "deal", "activity"])

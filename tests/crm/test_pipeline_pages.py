@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 from django.utils import timezone
 
@@ -104,6 +105,24 @@ def test_files_hold_no_formulas(desk, deal):
     (lead,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:leads_csv")).content.decode()))
     (row,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:deals_csv")).content.decode()))
     assert (lead["name"], lead["company"], row["title"]) == ("'=1+1", "'@x", "'+cmd|' /C calc'!A0")
+
+
+def test_leads_are_lost_from_the_admin_for_a_reason(desk):
+    leads = [save_lead(Lead(name=f"L-{number}")) for number in range(2)]
+    done = save_lead(Lead(name="Done", status="converted"))
+    url = reverse("admin:crm_lead_changelist")
+    chosen = {"action": "lost", ACTION_CHECKBOX_NAME: [lead.pk for lead in [*leads, done]]}
+    asked = desk.post(url, chosen).content.decode()
+    assert "Mark as lost" in asked
+    assert "This field is required" in desk.post(url, chosen | {"apply": "1", "reason": " "}).content.decode()
+    assert not Lead.objects.filter(status="lost").exists()
+    told = desk.post(url, chosen | {"apply": "1", "reason": "too dear"}, follow=True).content.decode()
+    assert "2 lost." in told
+    assert "is converted and cannot become lost" in told
+    assert set(Lead.objects.filter(status="lost").values_list("name", "lost_reason")) == {
+        ("L-0", "too dear"),
+        ("L-1", "too dear"),
+    }
 
 
 @pytest.mark.parametrize("name", ["leads", "deals", "clients", "leads_csv", "deals_csv"])
