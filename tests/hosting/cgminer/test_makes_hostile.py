@@ -124,7 +124,7 @@ REPLY = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*COMMANDS, "get_error_code", "temperature", "fan", "psu"]), REPLY))
 def test_no_reply_makes_any_dialect_raise_or_leave_its_ranges(replies):
     for dialect in {identify(replies), *DIALECTS}:
