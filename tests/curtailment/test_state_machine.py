@@ -4,6 +4,7 @@ Real machines of the simulator over TCP, the real passes, and a clock that jumps
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -332,4 +333,5 @@ def test_what_must_hold_holds_in_any_order(world):
 
 @pytest.mark.storm
 def test_it_holds_for_long_and_by_chance(world):
-    run_it(world, 60, 30)
+    """STATES=60 and more on a day with time: each example takes seconds."""
+    run_it(world, int(os.environ.get("STATES", "15")), 30)
