@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from analytics.management.commands.import_electricity_prices import site_named
 from analytics.models import PowerContract
 from analytics.power import Priced, price_ahead
+from hosting.management.sites import site_named
 from minefarm.lib.command import FarmCommand
 
 

@@ -11,22 +11,12 @@ from django.db import transaction
 from rich.progress import Progress
 
 from analytics.pricefile import BadFile, PriceRow, read_prices
-from hosting.models import Site
+from hosting.management.sites import site_named
 from hosting.prices import Span, write_prices
 from minefarm.lib.command import FarmCommand, progress
 
 NAMED = 100  # bad rows that are named; the others are counted
 BATCH = 2000
-
-
-def site_named(name: str) -> Site:
-    """The site by name or number; raises CommandError."""
-    try:
-        return Site.objects.named(name)
-    except Site.DoesNotExist:
-        raise CommandError(f"There is no site {name!r}: give a name or number of `manage.py list_sites`.") from None
-    except Site.MultipleObjectsReturned:
-        raise CommandError(f"Several sites are called {name!r}: give the number of one.") from None
 
 
 class Command(FarmCommand):

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from analytics.management.commands.import_electricity_prices import site_named
 from analytics.management.commands.profitability import figure
+from hosting.management.sites import site_named
 from hosting.prices import set_price
 from minefarm.lib.command import FarmCommand
 

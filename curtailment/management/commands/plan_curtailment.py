@@ -4,13 +4,13 @@ from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError, CommandParser
 
-from analytics.management.commands.import_electricity_prices import site_named
 from analytics.management.commands.profitability import figure
 from curtailment.models import CurtailmentPlan
 from curtailment.moments import NoSuchTime, site_moment
 from curtailment.order import lines_of
 from curtailment.planning import Ask, Draft, WrongPlan, create_plan, draft_plan, miner_ids
 from curtailment.states import Priority, Strategy, TargetRole
+from hosting.management.sites import site_named
 from hosting.models import Site
 from minefarm.lib.command import FarmCommand
 
