@@ -2,12 +2,23 @@
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.template import migrated_template
+
 # The browser group is installed by `make test-browser` only.
 collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix) -> None:
+    """Each worker's database is a copy of one that is migrated already."""
+    from django.db import connection
+
+    connection.settings_dict["TEST"]["TEMPLATE"] = migrated_template(os.environ["DATABASE_URL"])
 
 
 @pytest.fixture(autouse=True)
