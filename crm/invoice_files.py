@@ -14,7 +14,6 @@ from uuid import uuid4
 from django.conf import settings
 
 from crm.invoice_document import printed
-from crm.invoice_pdf import render
 from crm.models import Invoice
 from crm.states import InvoiceStatus
 
@@ -39,7 +38,7 @@ def store_pdf(invoice: Invoice) -> Invoice:
         raise ValueError("A draft has no file: issue it first.")
     if now.pdf_path:
         return now
-    data = render(printed(now, logo=logo_of(now)))
+    data = _rendered(now)
     assert now.issue_date is not None  # noqa: S101  a constraint of the table
     path = f"{now.issue_date.year}/{uuid4()}.pdf"
     _write(path, data)
@@ -51,6 +50,12 @@ def store_pdf(invoice: Invoice) -> Invoice:
     return Invoice.objects.get(pk=now.pk)
 
 
+def _rendered(invoice: Invoice) -> bytes:
+    from crm.invoice_pdf import render  # reportlab takes an eighth of a second, which every command would wait
+
+    return render(printed(invoice, logo=logo_of(invoice)))
+
+
 def pdf_bytes(invoice: Invoice) -> bytes:
     """The file as it was issued; a missing one is rendered again. Raises PdfDiffers when that is not the same."""
     stored = store_pdf(invoice)
@@ -58,7 +63,7 @@ def pdf_bytes(invoice: Invoice) -> bytes:
     data = _read(stored.pdf_path, PDF_PATH)
     if data is None:
         again = Invoice.objects.select_related("reverses").get(pk=stored.pk)
-        data = render(printed(again, logo=logo_of(again)))
+        data = _rendered(again)
         if hashlib.sha256(data).hexdigest() == stored.pdf_sha256:
             log.warning("The file of %s was missing and is rendered again.", stored)
             _write(stored.pdf_path, data)

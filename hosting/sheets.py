@@ -7,9 +7,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 from hosting.cells import plain
 
 MAX_ROWS = 20_000
@@ -67,6 +64,8 @@ def write_csv(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
 
 def write_xlsx(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """Every cell is text: no program makes a number of serial 00123 or a date of 1-2."""
+    import openpyxl  # it and numpy take a fifth of a second, which every command would wait
+
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("miners")
     sheet.freeze_panes = "A2"
@@ -124,6 +123,9 @@ def _csv_rows(text: str) -> Iterator[list[str]]:
 
 
 def _workbook_rows(content: bytes) -> Iterator[list[str]]:
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             unpacked = sum(entry.file_size for entry in packed.infolist())
