@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.emptying import empty_tables
 from tests.template import migrated_template
 
 # The browser group is installed by `make test-browser` only.
@@ -28,18 +29,13 @@ def fast_passwords(settings) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def flushed_between_tests() -> Iterator[None]:
+def emptied_between_tests() -> Iterator[None]:
     """Tests with real transactions empty every table afterwards, those that refuse TRUNCATE too."""
-    from django.db.backends.signals import connection_created
+    from django.test import TransactionTestCase
 
-    def say_so(connection, **_):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SET minefarm.flush = 'tests'")
-
-    connection_created.connect(say_so, dispatch_uid="tests.flush")
-    yield
-    connection_created.disconnect(dispatch_uid="tests.flush")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        yield
 
 
 @pytest.fixture(autouse=True)

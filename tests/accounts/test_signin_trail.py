@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import RequestFactory
 from django.utils import timezone
@@ -12,6 +13,7 @@ from accounts.signins.places import location_of
 from accounts.signins.trail import TABLE, prune_login_records, session_ref
 from minefarm.lib.network import client_address, network_of
 from minefarm.lib.retention import apply_rules
+from tests.emptying import empty_tables
 
 pytestmark = pytest.mark.django_db
 
@@ -107,12 +109,11 @@ def test_retention_cannot_be_talked_into_deleting_a_young_line(client, client_a,
 
 
 @pytest.mark.parametrize("table", ["login_records", "impersonations"])
-@pytest.mark.parametrize("marker", ["SET LOCAL minefarm.flush = ''", f"SET LOCAL minefarm.retention = '{TABLE}'"])
+@pytest.mark.parametrize("marker", ["", f"SET LOCAL minefarm.retention = '{TABLE}'"])
 def test_what_is_kept_cannot_be_truncated(table, marker):
     LoginRecord.objects.create(success=False, outcome=Outcome.UNKNOWN_USER)
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL minefarm.flush = ''")
-        cursor.execute(marker)
+        cursor.execute(marker or "SELECT 1")
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else the new row itself holds TRUNCATE up
         with pytest.raises(DatabaseError, match=f"{table} are kept as written: TRUNCATE refused"), transaction.atomic():
             cursor.execute(f"TRUNCATE {table} CASCADE")
@@ -120,11 +121,11 @@ def test_what_is_kept_cannot_be_truncated(table, marker):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_test_database_is_flushed_all_the_same():
+def test_a_test_database_is_emptied_all_the_same():
     LoginRecord.objects.create(success=False, outcome=Outcome.UNKNOWN_USER)
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE login_records CASCADE")
+    empty_tables()
     assert not LoginRecord.objects.exists()
+    assert ContentType.objects.filter(app_label="accounts", model="loginrecord").exists()
 
 
 def test_success_and_outcome_cannot_disagree(db):

@@ -152,6 +152,13 @@ def minutes_of(environment) -> dict[datetime, tuple[int, int]]:
     return {minute: (stored, readings) for minute, stored, readings in rows}
 
 
+def wait_for_a_minute(environment, within_s: float = 60) -> None:
+    end = time.monotonic() + within_s
+    while not minutes_of(environment):
+        assert time.monotonic() < end, "no sweep was stored"
+        time.sleep(0.1)
+
+
 def settle(environment, site, after: int) -> None:
     """The locks that dead connections left run out; one more sweep stores what waits."""
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as direct:
@@ -163,6 +170,7 @@ def settle(environment, site, after: int) -> None:
 def test_three_kills_under_two_collectors_cost_no_minute(environment, farm, tmp_path):
     count, period_s = 40, 0.5
     with collectors(2, environment, farm, FIRST.isoformat(), count, period_s) as lines:
+        wait_for_a_minute(environment)  # nobody can read machines of which the database never told
         for _ in range(3):
             time.sleep(4)
             kill_once_it_answers(environment, tmp_path / "servers")
@@ -175,7 +183,8 @@ def test_ten_minutes_without_a_database_are_all_there_afterwards(environment, fa
     count = 20
     line = Line(environment["DATABASE_URL"])
     with collectors(1, environment | {"DATABASE_URL": line.url}, farm, FIRST.isoformat(), count, 0.5) as lines:
-        time.sleep(4)
+        wait_for_a_minute(environment)
+        time.sleep(2)
         line.cut()
         time.sleep(7)
         line.mend()
