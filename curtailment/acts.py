@@ -134,6 +134,21 @@ def release(request: HttpRequest, pk: int, target: int) -> HttpResponse:
 @require_POST
 @permission_required("curtailment:override")
 @step_up_required
+def hand_over(request: HttpRequest, pk: int, target: int) -> HttpResponse:
+    """Nothing brings the machine back by itself any more: hence the fresh proof."""
+    plan = _plan(request, pk)
+    row = get_object_or_404(PlanMiner.objects.select_related("plan", "miner"), plan=plan, pk=target)
+    _done(
+        request,
+        lambda: overrides.hand_over(row, reason=_reason(request), by=actor(request)),
+        f"{row.miner} is in maintenance now, and has a ticket.",
+    )
+    return redirect("curtailment:plan", pk)
+
+
+@require_POST
+@permission_required("curtailment:override")
+@step_up_required
 def freeze(request: HttpRequest, pk: int) -> HttpResponse:
     """No order of a plan leaves for the site, not even to wake: hence the fresh proof."""
     site = _site(request, pk)

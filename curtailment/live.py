@@ -50,6 +50,7 @@ class Acts:
     restore: bool = False
     extend: bool = False
     release: bool = False
+    hand_over: bool = False
     no_approval: str = ""
 
     @property
@@ -124,6 +125,7 @@ def acts(plan: CurtailmentPlan, user: User, policy: SitePolicy) -> Acts:
         and plan.recovery_state == RecoveryState.SCHEDULED
         and plan.restore_requested_at is None,
         extend=may and holds and not turned and plan.restore_requested_at is None,
+        hand_over=user.may("curtailment:override") and turned and running,
         release=user.may("curtailment:stop") and (running or plan.status == PlanStatus.APPROVED),
         no_approval=why_not,
     )

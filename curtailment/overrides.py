@@ -14,10 +14,14 @@ from curtailment.lifecycle import cancel_plan
 from curtailment.models import CurtailmentPlan, PlanMiner, SitePolicy
 from curtailment.poke import poke
 from curtailment.refusals import IllegalMove, NotAllowed, WrongInput
-from curtailment.states import ENDED, UNRECOVERED, PlanStatus, RecoveryState
+from curtailment.states import ENDED, UNRECOVERED, PlanStatus, RecoveryState, TargetState
 from curtailment.steps import locked, may, tell, tell_of_site, why
 from curtailment.trail import note
-from hosting.models import Site
+from hosting.commands import call_off
+from hosting.models import MaintenanceTicket, Miner, Site
+from hosting.services import uncurtail_miners
+from hosting.states import MinerStatus
+from hosting.tickets import take_over
 from minefarm.lib.clock import database_now
 
 LONGEST_FREEZE_MIN = 240
@@ -42,6 +46,41 @@ def release_miner(target: PlanMiner, *, reason: str, by: User | None) -> bool:
         poke()
     target.refresh_from_db()
     return True
+
+
+def hand_over(target: PlanMiner, *, reason: str, by: User | None) -> MaintenanceTicket:
+    """Leave a machine that does not come back to people: out of its plan, into maintenance, with a ticket, which is returned.
+
+    Only of a machine that was ordered to wake already. No order of the plan leaves for it any more; one that is open is
+    called off. Where another plan holds it as well, it is that one's to bring back, and no ticket's to keep in maintenance.
+    Raises NotAllowed, IllegalMove, WrongInput.
+    """
+    plan = target.plan
+    may("curtailment:override", plan.site_id, by=by)
+    reason = why(reason)
+    with transaction.atomic():
+        now = locked(plan)
+        row = PlanMiner.objects.filter(pk=target.pk, state=TargetState.RESTORING, plan__recovery_state__in=UNRECOVERED)
+        ended = {"state": TargetState.RELEASED, "live": False, "ended_at": Now()}
+        if not row.update(**ended, last_error="handed over to people"):
+            raise IllegalMove(
+                f"Plan {plan.pk} is not bringing {target.miner} back at this moment: only what was ordered to wake, and is"
+                " not on yet, can be handed over."
+            )
+        target.refresh_from_db()
+        if target.command_id is not None:
+            call_off([target.command_id], "the machine was handed over to people")
+        others = PlanMiner.objects.open().filter(miner=target.miner_id, live=True, prior_on=True)
+        if not others.exclude(pk=target.pk).exists():
+            miner = Miner.objects.filter(pk=target.miner_id)
+            uncurtail_miners(miner, to=MinerStatus.OFFLINE, reason=f"handed over by plan {plan.pk}", by=by)
+        ticket = take_over(target.miner, f"Not back after curtailment plan {plan.pk}", note=reason, by=by)
+        PlanMiner.objects.filter(pk=target.pk).update(last_error=f"handed over to people: ticket {ticket.pk}")
+        note("handed over", plan=now, detail=reason, data={"miner_id": target.miner_id, "ticket_id": ticket.pk}, by=by)
+        tell("curtailment.miner_handed_over", now, miner_id=target.miner_id, ticket_id=ticket.pk, reason=reason, by=by)
+        poke()
+    target.refresh_from_db()
+    return ticket
 
 
 def restore_now(plan: CurtailmentPlan, *, reason: str, by: User | None) -> bool:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("<int:pk>/restore/", acts.restore, name="restore"),
     path("<int:pk>/extend/", acts.extend, name="extend"),
     path("<int:pk>/machines/<int:target>/release/", acts.release, name="release"),
+    path("<int:pk>/machines/<int:target>/hand-over/", acts.hand_over, name="hand_over"),
     path("sites/<int:pk>/freeze/", acts.freeze, name="freeze"),
     path("sites/<int:pk>/unfreeze/", acts.unfreeze, name="unfreeze"),
     path("sites/<int:pk>/restore/", acts.restore_site, name="restore_site"),

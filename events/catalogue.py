@@ -501,6 +501,17 @@ CATALOGUE: dict[str, EventType] = {
             PLAN_ACT_EXAMPLE | {"reason": "the price fell"},
         ),
         EventType(
+            "curtailment.miner_handed_over",
+            "a machine did not come back, and a person took it over: its plan orders nothing of it any more",
+            PLAN_ACT
+            | {
+                "miner_id": {"type": "integer", "description": "the machine"},
+                "ticket_id": {"type": "integer", "description": "the ticket that it is in"},
+                "reason": REASON,
+            },
+            PLAN_ACT_EXAMPLE | {"miner_id": 17, "ticket_id": 4, "reason": "its power supply is dead"},
+        ),
+        EventType(
             "curtailment.site_restored",
             "somebody wants back all that plans stopped at a site; plans that had not begun are cancelled",
             SITE_ACT | {"reason": REASON, "plans": {"type": "integer", "description": "how many running ones restore"}},

@@ -53,6 +53,20 @@ def open_ticket(
 
 
 @transaction.atomic
+def take_over(miner: Miner, title: str, *, note: str, by: User | None) -> MaintenanceTicket:
+    """A person's from now on: the machine's open ticket with the note, else a new one, and maintenance until it ends."""
+    Miner.objects.filter(pk=miner.pk).select_for_update(no_key=True).values_list("pk").first()
+    ticket = MaintenanceTicket.objects.unfinished().filter(miner=miner).order_by("pk").first()
+    if ticket is None:
+        return open_ticket(miner, title, note=note, by=by)
+    add_comment(ticket, f"{title}: {note}", by=by)
+    if services.start_maintenance(Miner.objects.filter(pk=miner.pk), reason=f"ticket {ticket.pk}: {title}", by=by):
+        MaintenanceTicket.objects.filter(pk=ticket.pk).update(took_out=True)
+    ticket.refresh_from_db()
+    return ticket
+
+
+@transaction.atomic
 def move_ticket(
     ticket: MaintenanceTicket,
     to: TicketStatus,

@@ -34,7 +34,7 @@ from curtailment.api.serializers import (
 )
 from curtailment.lifecycle import approve_plan, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, PlanMiner
-from curtailment.overrides import release_miner, restore_now
+from curtailment.overrides import hand_over, release_miner, restore_now
 from curtailment.planning import Ask, Draft, KeyReused, WrongPlan, create_plan, draft_plan, edit_plan
 from curtailment.refusals import IllegalMove, NotAllowed, PlanConflict, StaleVersion, WrongInput
 from curtailment.states import PlanStatus, Priority, Strategy, TargetState
@@ -258,6 +258,17 @@ class PlanView(viewsets.GenericViewSet[Any]):
         with refusals_answered():
             release_miner(target, by=actor(request), **self.sent(ReasonSerializer, request))
         return Response(rows.target_row(rows.target_values(plan.targets.filter(pk=target.pk), staff=True).get()))
+
+    @extend_schema(
+        summary="Leave a machine that does not come back to people, with a ticket (staff)",
+        request=ReasonSerializer,
+        responses=PlanSerializer,
+    )
+    @action(detail=True, methods=["post"], url_path="targets/<int:miner>/hand_over")
+    def hand_over(self, request: Request, pk: int, miner: int) -> Response:
+        plan = self.chosen(pk, "curtailment:override")
+        target = get_object_or_404(plan.targets.select_related("plan", "miner"), miner=miner)
+        return self.in_person(request, plan, ReasonSerializer, lambda _plan, **given: hand_over(target, **given))
 
     # --- what they share ------------------------------------------------------------------------------------------------
 

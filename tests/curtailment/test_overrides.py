@@ -6,10 +6,13 @@ import pytest
 from django.utils import timezone
 
 from curtailment.models import CurtailmentPlan, PlanEvent, SitePolicy
-from curtailment.overrides import freeze_site, release_miner, restore_now, restore_site, unfreeze_site
+from curtailment.overrides import freeze_site, hand_over, release_miner, restore_now, restore_site, unfreeze_site
 from curtailment.refusals import IllegalMove, NotAllowed, WrongInput
+from curtailment.verify import breaches
 from events.models import OutboxEvent
-from hosting.models import Site
+from hosting.models import Miner, Site
+from hosting.states import TicketStatus
+from hosting.tickets import move_ticket, open_ticket
 from tests.curtailment.raw_plans import a_plan, lead_to
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +36,49 @@ def test_a_machine_that_is_back_is_not_released(at_work, operator, miner_a):
     rows.update(state="released", live=False, ended_at=timezone.now())
     with pytest.raises(IllegalMove, match="not held by plan"):
         release_miner(rows.get(), reason="It must run", by=operator)
+
+
+@pytest.fixture
+def coming_back(site, miner_a, miner_b, operator, admin):
+    """One machine that was ordered to wake, and one that was not yet."""
+    plan = lead_to(a_plan(site, [miner_a, miner_b], by=operator), admin, "executed", "incomplete")
+    now = timezone.now()
+    for state in ("dispatching", "dispatched", "confirmed"):
+        plan.targets.update(state=state, prior_on=True, dispatched_at=now, confirmed_at=now)
+    plan.targets.filter(miner=miner_a).update(state="restoring", restoring_at=now, attempts=5)
+    Miner.objects.filter(curtailments__plan=plan).update(status="curtailed")
+    return plan
+
+
+def test_a_machine_that_stays_away_is_left_to_people(coming_back, admin, operator, miner_a, miner_b):
+    away, later = (coming_back.targets.get(miner=miner) for miner in (miner_a, miner_b))
+    with pytest.raises(NotAllowed):
+        hand_over(away, reason="dead supply", by=operator)
+    with pytest.raises(IllegalMove, match="ordered to wake"):
+        hand_over(later, reason="dead supply", by=admin)
+    ticket = hand_over(away, reason="dead supply", by=admin)
+    assert (away.state, away.live, away.last_error) == (
+        "released",
+        False,
+        f"handed over to people: ticket {ticket.pk}",
+    )
+    miner_a.refresh_from_db()
+    assert (miner_a.status, ticket.miner_id, ticket.took_out) == ("maintenance", miner_a.pk, True)
+    assert ticket.comments.get().text == "dead supply"
+    assert PlanEvent.objects.get(verb="handed over").data == {"miner_id": miner_a.pk, "ticket_id": ticket.pk}
+    assert OutboxEvent.objects.get(event_type="curtailment.miner_handed_over").payload["ticket_id"] == ticket.pk
+    assert [breach for breach in breaches() if breach.miner_id == miner_a.pk] == []
+    with pytest.raises(IllegalMove):
+        hand_over(away, reason="again", by=admin)
+
+
+def test_a_machine_with_a_ticket_goes_into_that_one(coming_back, admin, miner_a):
+    there = open_ticket(miner_a, "Fan 2 is loud", take_out=False, by=admin)
+    ticket = hand_over(coming_back.targets.get(miner=miner_a), reason="dead supply", by=admin)
+    assert (ticket.pk, ticket.took_out) == (there.pk, True)
+    move_ticket(ticket, TicketStatus.CLOSED, by=admin)
+    miner_a.refresh_from_db()
+    assert miner_a.status == "active"
 
 
 def test_a_plan_is_restored_before_its_end(at_work, admin):

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from curtailment.lifecycle import approve_plan, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, PlanMiner, SitePolicy
-from curtailment.overrides import freeze_site, release_miner, restore_now, restore_site, unfreeze_site
+from curtailment.overrides import freeze_site, hand_over, release_miner, restore_now, restore_site, unfreeze_site
 from curtailment.passes import faults, measuring, run_pass, running
 from curtailment.planning import WrongPlan, edit_plan
 from curtailment.refusals import REFUSED
@@ -204,6 +204,12 @@ class Curtailment(RuleBasedStateMachine):
         rows = list(PlanMiner.objects.open().select_related("plan", "miner").order_by("pk"))
         if rows:
             self.unless_refused(lambda: release_miner(pick.choice(rows), reason="must run", by=self.world.maker))
+
+    @rule(pick=st.randoms(use_true_random=False))
+    def hands_over(self, pick):
+        rows = list(PlanMiner.objects.filter(state="restoring").select_related("plan", "miner").order_by("pk"))
+        if rows:
+            self.unless_refused(lambda: hand_over(pick.choice(rows), reason="dead", by=self.world.approver))
 
     @rule()
     def freezes(self):

@@ -70,6 +70,7 @@ def test_the_schema_and_its_page_are_open_to_everybody(client):
         "/api/v1/curtailment/plans/{id}/extend/",
         "/api/v1/curtailment/plans/{id}/restore/",
         "/api/v1/curtailment/plans/{id}/targets/",
+        "/api/v1/curtailment/plans/{id}/targets/{miner}/hand_over/",
         "/api/v1/curtailment/plans/{id}/targets/{miner}/release/",
         "/api/v1/curtailment/sites/{id}/freeze/",
         "/api/v1/curtailment/sites/{id}/restore/",
