@@ -30,8 +30,10 @@ from curtailment.refusals import REFUSED
 from curtailment.states import UNRECOVERED, PlanStatus
 from curtailment.verify import breaches
 from hosting.cgminer.simulator import Phase, SimulatedFarm, build_farm
-from hosting.models import Miner, MinerLatest
+from hosting.models import MaintenanceTicket, Miner, MinerLatest
 from hosting.simulation import register_simulated
+from hosting.states import TicketStatus
+from hosting.tickets import move_ticket
 from minefarm.lib.clock import database_now
 from tests.curtailment.raw_plans import a_plan
 from tests.curtailment.virtual_time import VirtualClock
@@ -51,7 +53,8 @@ POINTS = (
 )
 EMPTIED = (
     "curtailment_plan_events, curtailment_approvals, curtailment_plan_miners, curtailment_plans, curtailment_site_policies,"
-    " miner_commands, miner_command_batches, miner_operation_log, outbox_events, outbox_aggregates, scheduler_locks"
+    " maintenance_tickets, miner_commands, miner_command_batches, miner_operation_log,"
+    " outbox_events, outbox_aggregates, scheduler_locks"
 )
 LONG_ENOUGH = 60  # passes, half a minute apart
 
@@ -212,6 +215,15 @@ class Curtailment(RuleBasedStateMachine):
             self.unless_refused(lambda: hand_over(pick.choice(rows), reason="dead", by=self.world.approver))
 
     @rule()
+    def people_mend(self):
+        """Whoever took machines over sees to it that they run, and says so."""
+        for ticket in MaintenanceTicket.objects.unfinished():
+            for one in self.world.machines:
+                if one.serial == ticket.serial_number:
+                    one.wake()
+            move_ticket(ticket, TicketStatus.CLOSED, by=self.world.maker)
+
+    @rule()
     def freezes(self):
         freeze_site(self.world.site, reason="work at the switchgear", minutes=10, by=self.world.approver)
 
@@ -268,17 +280,18 @@ class Curtailment(RuleBasedStateMachine):
 
     @invariant()
     def what_sleeps_has_a_plan_that_brings_it_back(self):
-        """Of the machines themselves, not of the rows that tell of them."""
+        """Of the machines themselves, not of the rows that tell of them; or people took it over."""
         bound = set(
             PlanMiner.objects.open()
             .filter(live=True, plan__recovery_state__in=UNRECOVERED)
             .values_list("miner__serial_number", flat=True)
         )
         asleep = {one.serial for one in self.world.machines[STOPPED] if one.phase in {Phase.STOPPING, Phase.SLEEPING}}
-        assert asleep <= bound
+        assert asleep <= bound | set(MaintenanceTicket.objects.unfinished().values_list("serial_number", flat=True))
 
     def teardown(self):
         """Nobody does anything any more, plans end, and every machine that ran is on again."""
+        self.people_mend()
         unfreeze_site(self.world.site, by=self.world.approver)
         restore_site(self.world.site, reason="the end", by=self.world.owner)
         for _ in range(LONG_ENOUGH):

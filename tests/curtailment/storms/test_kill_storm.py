@@ -10,10 +10,11 @@ import pytest
 
 from curtailment.models import CurtailmentPlan, PlanMiner
 from curtailment.verify import breaches
-from hosting.models import MinerCommand, OperationLog
+from hosting.models import Miner, MinerCommand, OperationLog
 from minefarm.lib.clock import database_now
 from tests.curtailment.plans_at_hand import approved_plan, hash_now, hasty, states
 from tests.curtailment.storms.runners import end, packets, runner
+from tests.farm import database_url, run_manage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.storm]
 IN_PLAN, OUTSIDE = 100, 20
@@ -100,3 +101,14 @@ def test_every_machine_of_the_plan_is_on_again_and_no_other_was_touched(machines
     assert CurtailmentPlan.objects.get(pk=plan.pk).recovery_state in {"recovered", "recovering", "incomplete"}
     late = MinerCommand.objects.filter(batch__order="sleep", sent_at__gt=plan.recovery_time + timedelta(seconds=1))
     assert not late.exists()
+
+    # The dead one keeps its plan open until somebody takes it over.
+    (serial,) = Miner.objects.filter(pk__in=dead).values_list("serial_number", flat=True)
+    told = run_manage("hand_over_curtailment", serial, "--reason", "its supply is dead", DATABASE_URL=database_url())
+    assert told.returncode == 0, told.stderr
+    end_by = time.monotonic() + 60
+    while CurtailmentPlan.objects.get(pk=plan.pk).recovery_state != "recovered":
+        assert time.monotonic() < end_by
+        run_manage("run_curtailment", DATABASE_URL=database_url(), MINEFARM_FACTORY_LOGINS="1")
+    assert Miner.objects.get(pk__in=dead).status == "maintenance"
+    assert breaches() == []
