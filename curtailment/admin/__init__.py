@@ -1,3 +1,3 @@
-from curtailment.admin import plans, policies, settlements
+from curtailment.admin import plans, policies, rules, settlements
 
-__all__ = ["plans", "policies", "settlements"]
+__all__ = ["plans", "policies", "rules", "settlements"]

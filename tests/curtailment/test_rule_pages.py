@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 
 from accounts.tokens import make_token
@@ -177,3 +178,29 @@ def test_no_token_arms_a_rule_and_one_may_disarm(client, admin, rule, now, djang
     gone = client.post(f"{url}disarm/", {}, content_type="application/json", headers=headers)
     assert gone.json()["armed"] is False
     assert client.get("/api/v1/curtailment/rules/?armed=true", headers=headers).json()["results"] == []
+
+
+def test_the_admin_shows_rules_and_sources_without_secrets_and_disarms(client, admin, operator, rule, site, now):
+    source = make_source(site=site, name="utility", by=admin)
+    client.force_login(admin)
+    client.post(reverse("rules:source_secret", args=[source.pk]))
+    client.post(reverse("rules:source_token", args=[source.pk]))
+    source.refresh_from_db()
+    arming.was_tried(rule, content_hash=rule.content_hash, now=now)
+    arming.arm(rule, content_hash=rule.content_hash, by=admin)
+    client.force_login(operator)
+    pages = [
+        client.get(reverse("admin:curtailment_signalsource_changelist")),
+        client.get(reverse("admin:curtailment_signalsource_change", args=[source.pk])),
+        client.get(reverse("admin:curtailment_curtailmentrule_change", args=[rule.pk])),
+        client.get(reverse("admin:curtailment_signal_changelist")),
+    ]
+    assert [page.status_code for page in pages] == [200] * 4
+    shown = "".join(page.content.decode() for page in pages)
+    assert not [hidden for hidden in (source.sealed_secret, source.token_digest, secret_of(source)) if hidden in shown]
+    rules = reverse("admin:curtailment_curtailmentrule_changelist")
+    assert "armed" in client.get(rules).content.decode()
+    told = client.post(rules, {"action": "disarm", ACTION_CHECKBOX_NAME: [rule.pk]}, follow=True)
+    assert "1 rule disarmed" in told.content.decode()
+    rule.refresh_from_db()
+    assert not rule.armed
