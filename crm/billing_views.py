@@ -20,9 +20,10 @@ from accounts.stepup import step_up, step_up_required
 from crm.billing import background, snapshots
 from crm.billing.holds import holds
 from crm.billing.ledger import month_ledger
+from crm.billing.letting_out import NotHeld, issue_held
 from crm.billing.lines import add_up, lines_of, net_of
 from crm.billing.months import BadMonth, month_after, month_before, month_of
-from crm.billing.runs import NotHeld, issue_held, standing
+from crm.billing.runs import standing
 from crm.invoicing import InvoiceRefused
 from crm.models import BillingRun, Contract, Invoice
 from crm.states import InvoiceStatus

@@ -12,7 +12,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSingleDateW
 
 from accounts.access import actor
 from accounts.stepup import step_up_required
-from crm.invoicing import InvoiceRefused, issue_invoice, mail_again, store_pdf, today
+from crm.billing.letting_out import issue_draft
+from crm.invoicing import InvoiceRefused, mail_again, store_pdf, today
 from crm.models import Invoice
 from crm.payments import credit_invoice, part_of, record_payment
 
@@ -69,7 +70,7 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         issued = []
         for invoice in queryset.order_by("pk"):
             try:
-                issued.append(store_pdf(issue_invoice(invoice, by=actor(request))).invoice_number)
+                issued.append(store_pdf(issue_draft(invoice, by=actor(request))).invoice_number)
             except InvoiceRefused as refusal:
                 messages.warning(request, f"Draft #{invoice.pk}: {refusal}")
         if issued:

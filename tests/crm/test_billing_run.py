@@ -10,16 +10,21 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from crm.billing import runs
-from crm.billing.runs import ALREADY, HELD, ISSUED, NotHeld, issue_held, issue_run, preview_run
+from crm.billing.bills import ALREADY, HELD, ISSUED
+from crm.billing.letting_out import NotHeld, issue_draft, issue_held
+from crm.billing.months import month_at
+from crm.billing.runs import issue_run, preview_run
 from crm.billing.snapshots import MonthNotOver
+from crm.invoicing import InvoiceRefused
 from crm.models import BilledMonth, Invoice, InvoiceLine, UsageDay, UsageSnapshot
+from crm.payments import credit_invoice
 from crm.states import InvoiceKind
 from events.models import OutboxEvent
 from hosting.models import MinerHour, Site
 from tests.crm.billing_cast import METERED, OCTOBER, agree, run_machines
 from tests.crm.ledger_month import add_up_groups
 
-NOVEMBER = date(2026, 11, 1)
+SEPTEMBER, NOVEMBER = date(2026, 9, 1), date(2026, 11, 1)
 
 
 @pytest.fixture
@@ -188,12 +193,70 @@ def test_a_credited_month_can_be_billed_once_more(month, admin):
 
 def test_deposit_and_setup_come_with_the_first_invoice_only(site, make_miner, client_a, admin):
     machine = make_miner("A-1", client=client_a)
-    agree(client_a, site, **METERED, deposit=Decimal(500), setup_fee=Decimal(50), starts_on=date(2026, 9, 1))
+    agree(client_a, site, **METERED, deposit=Decimal(500), setup_fee=Decimal(50), starts_on=SEPTEMBER)
     kinds = []
-    for first in (date(2026, 9, 1), OCTOBER):
+    for first in (SEPTEMBER, OCTOBER):
         run_machines(site, [machine], first)
         kinds.append([line.kind for line in issue_run(first, by=admin).bills[0].lines])
     assert kinds == [["energy", "deposit", "setup"], ["energy"]]
+
+
+@pytest.fixture
+def deposit_due(site, make_miner, client_a):
+    """One machine from September on, with a deposit on the first invoice."""
+    machine = make_miner("A-1", client=client_a)
+    for first in (SEPTEMBER, OCTOBER):
+        run_machines(site, [machine], first)
+    return agree(client_a, site, **METERED, deposit=Decimal(500), starts_on=SEPTEMBER)
+
+
+def deposits() -> list[Decimal]:
+    return list(InvoiceLine.objects.filter(kind="deposit").order_by("pk").values_list("amount", flat=True))
+
+
+def test_a_deposit_that_was_credited_with_its_month_is_asked_for_again(deposit_due, admin):
+    first = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    issue_run(OCTOBER, by=admin)
+    credit_invoice(first, reason="wrong rate", by=admin)
+    issue_run(SEPTEMBER, by=admin)
+    assert deposits() == [500, -500, 500]
+    assert [bill.outcome for bill in issue_run(OCTOBER, by=admin).bills] == [ALREADY]
+
+
+def test_a_held_draft_whose_deposit_another_month_took_does_not_go_out(deposit_due, admin):
+    MinerHour.objects.filter(starts_at__lt=month_at(SEPTEMBER, "UTC").ends_at).update(gap_s=1800)
+    held = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    issue_run(OCTOBER, by=admin)
+    with pytest.raises(InvoiceRefused, match="issue_invoices --month 2026-09"):
+        issue_held(held, reason="Meter read by hand", by=admin)
+    anew = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    assert issue_held(anew, reason="Meter read by hand", by=admin).status == "sent"
+    assert deposits() == [500]
+
+
+def test_a_held_draft_that_its_terms_have_left_goes_out_by_no_door(month, site, admin):
+    """Whoever lets it out has looked at what the month comes to now."""
+    MinerHour.objects.filter(client=month[0].client).update(gap_s=1800)
+    held = issue_run(OCTOBER, by=admin).bills[0].invoice
+    month[0].versions.update(rate_per_kwh=Decimal("0.05"))
+    with pytest.raises(InvoiceRefused, match="other figures"):
+        issue_held(held, reason="Meter read by hand", by=admin)
+    Invoice.objects.filter(pk=held.pk).update(held_for=None)
+    with pytest.raises(InvoiceRefused, match="other figures"):
+        issue_draft(held, by=admin)
+    assert Invoice.objects.get(pk=held.pk).status == "draft"
+    anew = issue_run(OCTOBER, by=admin).bills[0].invoice
+    assert issue_held(anew, reason="Meter read by hand", by=admin).lines.get().unit_price == Decimal("0.05")
+
+
+def test_one_draft_that_is_refused_does_not_stop_the_others(month, admin):
+    MinerHour.objects.filter(client=month[0].client).update(gap_s=1800)
+    held = issue_run(OCTOBER, by=admin, clients=[month[0].client]).bills[0].invoice
+    held.lines.all().delete()
+    Invoice.objects.filter(pk=held.pk).update(held_for=None, net=0, amount=0)
+    refused, other = issue_run(OCTOBER, by=admin).bills
+    assert (refused.outcome, other.outcome) == (HELD, ISSUED)
+    assert "no lines" in refused.holds[-1]
 
 
 def test_a_month_that_goes_on_is_previewed_and_not_issued(month, admin, time_machine):

@@ -4,8 +4,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import User
 from accounts.roles import Role
+from crm.billing.bills import ALREADY, HELD, ISSUED, Bill, RunPreview
 from crm.billing.months import BadMonth, month_of
-from crm.billing.runs import ALREADY, HELD, ISSUED, Bill, RunPreview, issue_run
+from crm.billing.runs import issue_run
 from crm.billing.snapshots import MonthNotOver
 from hosting.models import Site
 from minefarm.lib.command import FarmCommand, progress
