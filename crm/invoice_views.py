@@ -96,6 +96,7 @@ def open_by_currency(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal]]:
 
 
 def csv_row(invoice: Any) -> tuple[object, ...]:
+    asks = invoice.kind == InvoiceKind.INVOICE and invoice.status != InvoiceStatus.DRAFT
     return (
         invoice.invoice_number,
         invoice.kind,
@@ -107,7 +108,7 @@ def csv_row(invoice: Any) -> tuple[object, ...]:
         invoice.period_end,
         invoice.currency,
         invoice.amount,
-        invoice.open_amount if invoice.kind == InvoiceKind.INVOICE else None,
+        invoice.open_amount if asks else None,
     )
 
 

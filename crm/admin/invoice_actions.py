@@ -1,5 +1,6 @@
 """What staff do to the invoices that they ticked; some actions ask in a form first."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -39,7 +40,7 @@ class CreditForm(forms.Form):
     net = forms.DecimalField(
         max_digits=12,
         decimal_places=2,
-        min_value=0,
+        min_value=Decimal("0.01"),
         required=False,
         widget=UnfoldAdminDecimalFieldWidget(),
         label="Part, before tax",
@@ -105,7 +106,7 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
             return self._ask(request, queryset, form, **asking)
         net, reason = form.cleaned_data["net"], form.cleaned_data["reason"]
         for invoice in queryset.order_by("pk"):
-            lines = part_of(invoice, net, reason) if net else None
+            lines = None if net is None else part_of(invoice, net, reason)
             try:
                 note = store_pdf(credit_invoice(invoice, lines=lines, reason=reason, by=actor(request)))
             except InvoiceRefused as refusal:

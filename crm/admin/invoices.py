@@ -267,7 +267,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
         for line in edited:
             line.position = line.position or next_position(form.instance)
             line.amount = to_cents(line.quantity * line.unit_price)
-            line.detail = {**line.detail, "by_hand": actor(request).email}
+            line.detail = {**line.detail, "by_hand": True}
             line.save()
         for line in formset.deleted_objects:
             line.delete()
