@@ -16,6 +16,7 @@ from django.conf import settings
 from crm.invoice_document import printed
 from crm.models import Invoice
 from crm.states import InvoiceStatus
+from minefarm.lib.pdf import can_be_drawn
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,9 @@ def keep_logo() -> str:
         return ""
     path = f"logos/{hashlib.sha256(data).hexdigest()}"
     if _read(path, LOGO_PATH) is None:
+        if not can_be_drawn(data):
+            log.error("COMPANY_LOGO is no PNG or JPEG, invoices go without: save %s as one", settings.COMPANY_LOGO)
+            return ""
         _write(path, data)
     return path
 
