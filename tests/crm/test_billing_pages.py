@@ -100,7 +100,7 @@ def test_whoever_may_not_issue_finds_nothing(client, operator, client_a, guest, 
     assert not BillingRun.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", ["october", "2026-13", ""])
+@pytest.mark.parametrize("wrong", ["october", "2026-13", "9999-12", ""])
 def test_what_is_no_month_is_said(client, admin, month, wrong):
     client.force_login(admin)
     assert client.post(reverse("billing:start"), {"month": wrong}, follow=True).status_code == 200

@@ -290,10 +290,13 @@ def test_the_command_says_what_it_did(month, capsys):
     assert (told["issued"], told["held"], told["bills"][0]["invoice"]) == (2, 0, "INV-2026-00001")
     call_command("issue_invoices", "--month", "2026-10", "--client", month[0].client.email)
     assert "0 issued, 1 issued before, 0 held as drafts" in capsys.readouterr().out
-    for wrong in (
-        ("--month", "october"),
-        ("--month", "2026-10", "--site", "nowhere"),
-        ("--month", "2026-10", "--client", "x"),
+    for wrong, told in (
+        (("--month", "october"), "write it as 2026-10"),
+        (("--month", "9999-12"), "write it as 2026-10"),
+        (("--month", "2099-12"), "preview it"),
+        (("--month", "2026-10", "--site", "nowhere"), r"Sites: North \("),
+        (("--month", "2026-10", "--site", ""), r"No site ''"),
+        (("--month", "2026-10", "--client", "x"), "see Users"),
     ):
-        with pytest.raises(CommandError):
+        with pytest.raises(CommandError, match=told):
             call_command("issue_invoices", *wrong)
