@@ -176,12 +176,12 @@ def test_the_list_adds_up_and_filters_by_age_and_hold(office, draft, issued, adm
 
 
 def test_nothing_of_a_draft_is_open_in_the_export(office, draft):
-    (row,) = csv.DictReader(io.StringIO(act(office, "export", draft()).content.decode()))
+    (row,) = csv.DictReader(io.StringIO(act(office, "export", draft()).getvalue().decode()))
     assert (row["status"], row["open"]) == ("draft", "")
 
 
 def test_the_export_has_no_formula(office, issued):
-    rows = list(csv.DictReader(io.StringIO(act(office, "export", issued(), issued()).content.decode())))
+    rows = list(csv.DictReader(io.StringIO(act(office, "export", issued(), issued()).getvalue().decode())))
     assert [row["amount"] for row in rows] == ["110.00", "110.00"]
 
 

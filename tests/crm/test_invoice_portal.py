@@ -30,7 +30,7 @@ def bills(issued, draft, admin, client_a, client_b):
 
 
 def text(reply) -> str:
-    return reply.content.decode()
+    return reply.getvalue().decode()
 
 
 def test_a_customer_sees_their_issued_invoices_and_what_is_open(client, client_a, bills):
