@@ -55,6 +55,16 @@ def test_a_deal_moves_from_where_it_was_seen(api, client_a, site):
     assert [one["title"] for one in api.get("/api/v1/crm/deals/?stage=proposal").json()["results"]] == ["D"]
 
 
+def test_a_closed_deal_is_as_probable_as_its_stage(api):
+    deal = Deal.objects.create(title="D")
+    row = f"/api/v1/crm/deals/{deal.pk}/"
+    assert api.post(f"{row}move/", {"to": "closed_won", "probability": 10}, JSON).status_code == 409
+    assert api.post(f"{row}move/", {"to": "closed_won"}, JSON).json()["probability"] == 100
+    refused = api.patch(row, {"probability": 10}, JSON)
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["probability"])
+    assert api.patch(row, {"probability": 100, "title": "E"}, JSON).json()["title"] == "E"
+
+
 def test_activities_are_about_something(api):
     assert api.post("/api/v1/crm/activities/", {"kind": "note", "subject": "x"}, JSON).status_code == 400
     deal = Deal.objects.create(title="D")
