@@ -70,7 +70,8 @@ def invoice_list(request: HttpRequest) -> HttpResponseBase:
     user = actor(request)
     shown = request.GET.get("show", "")
     invoices = with_balance(issued_to(user).only(*LISTED))
-    wanted = invoices.filter(status__in=SHOWN[shown]) if shown in SHOWN else invoices
+    asking = invoices.filter(kind=InvoiceKind.INVOICE)  # a credit note asks for nothing, and stays issued
+    wanted = asking.filter(status__in=SHOWN[shown]) if shown in SHOWN else invoices
     if request.GET.get("as") == "csv":
         return csv_file("invoices.csv", CSV_COLUMNS, map(csv_row, wanted.iterator(2000)))
     if user.is_staff:

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from accounts.access import actor
 from accounts.models import User
-from accounts.roles import STAFF_ROLES, Role
-from crm.api.pipeline import KW, STAFF_ONLY, USD, plain
+from accounts.roles import Role
+from crm.api.pipeline import KW, OWNERS, STAFF_ONLY, USD, plain
 from crm.deals import DealRefused, move_deal
 from crm.models import Deal, DealStageChange
 from crm.states import OPEN_STAGES, DealStage
@@ -83,9 +83,7 @@ class DealWriteSerializer(WriteSerializer):
     )
     term_months = serializers.IntegerField(min_value=0, max_value=600, allow_null=True, required=False)
     target_date = serializers.DateField(allow_null=True, required=False)
-    owner = serializers.SlugRelatedField(
-        slug_field="email", queryset=User.objects.filter(role__in=STAFF_ROLES), allow_null=True, required=False
-    )
+    owner = serializers.SlugRelatedField(slug_field="email", queryset=OWNERS, allow_null=True, required=False)
 
     def write(self, row: Any, changes: Any) -> Any:
         if row.stage not in OPEN_STAGES and changes.get("probability", row.probability) != row.probability:

@@ -11,10 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import actor
-from accounts.models import User
-from accounts.roles import STAFF_ROLES
 from crm.api.deals import DEAL, DealSerializer
-from crm.api.pipeline import KW, STAFF_ONLY, TEXT, plain
+from crm.api.pipeline import KW, OWNERS, STAFF_ONLY, TEXT, plain
 from crm.leads import CannotConvert, IllegalLeadMove, convert_lead, move_lead, save_lead
 from crm.models import Deal, Lead
 from crm.models.pipeline import LeadRows
@@ -70,9 +68,7 @@ class LeadWriteSerializer(WriteSerializer):
     company = serializers.CharField(**TEXT)
     source = serializers.CharField(**TEXT)  # type: ignore[assignment]  # likewise
     wanted_kw = serializers.DecimalField(**KW)
-    owner = serializers.SlugRelatedField(
-        slug_field="email", queryset=User.objects.filter(role__in=STAFF_ROLES), allow_null=True, required=False
-    )
+    owner = serializers.SlugRelatedField(slug_field="email", queryset=OWNERS, allow_null=True, required=False)
     follow_up_at = serializers.DateTimeField(allow_null=True, required=False)
 
     def write(self, row: Any, changes: Any) -> Any:

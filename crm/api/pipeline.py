@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from accounts.models import User, UserStatus
+from accounts.roles import STAFF_ROLES
 from hosting.api import rows
 from hosting.api.serializers import TEXT_LENGTH
 
+OWNERS = User.objects.filter(role__in=STAFF_ROLES, status=UserStatus.ACTIVE)
 STAFF_ONLY = "Staff alone; customers know nothing of the pipeline."
 KW: dict[str, Any] = {"max_digits": 12, "decimal_places": 3, "min_value": 0, "allow_null": True, "required": False}
 USD: dict[str, Any] = {"max_digits": 12, "decimal_places": 2, "min_value": 0, "allow_null": True, "required": False}

@@ -59,6 +59,8 @@ def _refuse_overtaken(billed: BilledMonth) -> None:
     contract = Contract.objects.select_related("client", "site").prefetch_related("versions").get(pk=billed.contract_id)
     with month_ledger(contract.site, billed.month, [contract]) as ledger:
         usage = ledger.usage(contract, first_invoice=snapshots.is_first_invoice(contract, billed.month))
+    if not usage.parts:
+        raise InvoiceRefused(f"{contract.number} holds no terms in {billed.month:%Y-%m} any more: delete this draft.")
     now = content_hash(inputs_of(usage, snapshots.about(contract, billed.correction)), usage.days)
     if billed.invoice.snapshot is None or billed.invoice.snapshot.content_hash != now:
         raise InvoiceRefused(

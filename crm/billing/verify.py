@@ -91,7 +91,7 @@ def _short(value: Any) -> str:
 
 def _pdf(invoice: Invoice) -> Iterator[str]:
     if not invoice.pdf_sha256 or not invoice.pdf_path:
-        yield "the PDF was not made yet: store it by issuing the month again"
+        yield "the PDF was not made yet: open it in the Admin once, or run its month again"
         return
     file = Path(settings.INVOICE_DIR) / invoice.pdf_path
     try:

@@ -1,5 +1,6 @@
 """What a month's usage comes to, to the cent: each kind of terms by hand, and what holds for all of them."""
 
+import ast
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -11,6 +12,7 @@ from crm.billing.holds import holds
 from crm.billing.lines import PRICES, Line, add_up, line, lines_of, net_of
 from crm.billing.usage import Day, Part, Saving, Terms, Usage, content_hash, inputs_of, usage_from
 from crm.states import LineKind, Pricing
+from tests.farm import ROOT
 
 D = Decimal
 OCTOBER = date(2026, 10, 1)
@@ -264,3 +266,13 @@ def test_what_is_billed_is_the_sum_of_the_days_to_half_a_watt_hour(kwh):
     (billed,) = lines_of(usage(whole(terms()), days=days))
     assert abs(billed.quantity - sum(kwh)) <= D("0.0005")
     assert add_up(days).kwh == sum(kwh)
+
+
+def test_no_money_goes_through_a_float():
+    found = []
+    for path in sorted((ROOT / "crm").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            named = getattr(node, "attr", getattr(node, "id", ""))
+            found += [path.name] if called == "float" or named == "FloatField" else []
+    assert found == []
