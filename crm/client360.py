@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
@@ -139,7 +140,8 @@ def _ages(person: User, today: date) -> Sequence[Age]:
     issued = Invoice.objects.filter(
         client=person, kind=InvoiceKind.INVOICE, status__in=(InvoiceStatus.SENT, InvoiceStatus.OVERDUE)
     )
-    rows = list(with_balance(issued).order_by().values_list("currency", "due_date", "open_amount"))
+    balances: Any = with_balance(issued).order_by()
+    rows = list(balances.values_list("currency", "due_date", "open_amount"))
     found: dict[tuple[str | None, str], list[Decimal]] = {
         (currency, label): [] for currency in sorted({row[0] for row in rows}) or [None] for label, _, _ in AGES
     }

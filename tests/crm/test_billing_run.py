@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
@@ -15,6 +16,7 @@ from crm.billing.letting_out import NotHeld, issue_draft, issue_held
 from crm.billing.months import month_at
 from crm.billing.runs import issue_run, preview_run
 from crm.billing.snapshots import MonthNotOver
+from crm.billing.unbilled import unbilled
 from crm.invoicing import InvoiceRefused
 from crm.models import BilledMonth, Invoice, InvoiceLine, UsageDay, UsageSnapshot
 from crm.payments import credit_invoice
@@ -267,6 +269,24 @@ def test_a_month_that_goes_on_is_previewed_and_not_issued(month, admin, time_mac
     assert nothing_written()
 
 
+def test_machines_that_no_contract_bills_are_told(site, make_miner, client_a, client_b, capsys):
+    """To the hour at both ends: A's contract begins on the 10th, B has none, and a machine of the farm's own is nobody's."""
+    site.time_zone = "America/Chicago"
+    site.save()
+    run_machines(site, [make_miner("A-1", client=client_a), make_miner("B-1", client=client_b), make_miner("F-1")])
+    agree(client_a, site, starts_on=date(2026, 10, 10), ends_on=date(2026, 10, 31))
+    found = unbilled(OCTOBER)
+    assert [(one.client, one.hours) for one in found] == [("client-a", 10 * 24), ("client-b", 744)]
+    theirs = MinerHour.objects.filter(client=client_b).aggregate(kwh=Sum("kwh"))["kwh"]
+    assert found[1].kwh == theirs
+    assert unbilled(OCTOBER, clients=[client_b]) == found[1:]
+    assert unbilled(OCTOBER, site=Site.objects.create(name="South")) == []
+    call_command("issue_invoices", "--month", "2026-10", "--dry-run")
+    assert "client-b at North: 744 hours" in capsys.readouterr().out
+    call_command("issue_invoices", "--month", "2026-10", "--dry-run", "--json")
+    assert len(json.loads(capsys.readouterr().out)["without_contract"]) == 2
+
+
 def test_only_what_is_asked_for(month, make_miner, client_a, admin):
     other = Site.objects.create(name="South")
     agree(client_a, other, "C-S")
@@ -281,8 +301,6 @@ def test_only_what_is_asked_for(month, make_miner, client_a, admin):
 
 
 def test_the_command_says_what_it_did(month, capsys):
-    from django.core.management import CommandError, call_command
-
     call_command("issue_invoices", "--month", "2026-10", "--dry-run")
     assert "2 contracts, 0 to be looked at; nothing was written" in capsys.readouterr().out
     call_command("issue_invoices", "--month", "2026-10", "--json")

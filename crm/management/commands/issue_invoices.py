@@ -8,6 +8,7 @@ from crm.billing.bills import ALREADY, HELD, ISSUED, Bill, RunPreview
 from crm.billing.months import BadMonth, month_of
 from crm.billing.runs import issue_run
 from crm.billing.snapshots import MonthNotOver
+from crm.billing.unbilled import unbilled
 from hosting.management.sites import site_named
 from minefarm.lib.command import FarmCommand, progress
 from minefarm.lib.records import UNKNOWN
@@ -47,7 +48,10 @@ class Command(FarmCommand):
                 )
         except MonthNotOver as error:
             raise CommandError(str(error)) from error
-        self.emit(document_of(run), text_of(run), as_json=json)
+        missed = unbilled(first, site=site, clients=None if client is None else [client])
+        document = document_of(run) | {"without_contract": [one.row() for one in missed]}
+        text = "\n".join([text_of(run), *(f"{one}: add one in the Admin, under Hosting contracts" for one in missed)])
+        self.emit(document, text, as_json=json)
 
 
 def _client(email: str | None) -> User | None:
