@@ -16,7 +16,6 @@ from django.conf import settings
 from crm.invoice_document import printed
 from crm.models import Invoice
 from crm.states import InvoiceStatus
-from minefarm.lib.pdf import can_be_drawn
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +56,15 @@ def _rendered(invoice: Invoice) -> bytes:
     return render(printed(invoice, logo=logo_of(invoice)))
 
 
+def keep_pdf(invoice: Invoice) -> Invoice:
+    """`store_pdf` right after an issue: the number is given, so trouble with the disk is logged, and the mail tries again."""
+    try:
+        return store_pdf(invoice)
+    except OSError as error:
+        log.error("%s was issued, its PDF was not written to INVOICE_DIR: %s", invoice, error)  # noqa: TRY400  likewise
+        return invoice
+
+
 def pdf_bytes(invoice: Invoice) -> bytes:
     """The file as it was issued; a missing one is rendered again. Raises PdfDiffers when that is not the same."""
     stored = store_pdf(invoice)
@@ -84,6 +92,8 @@ def keep_logo() -> str:
     except OSError as error:
         log.error("COMPANY_LOGO cannot be read, invoices go without: %s", error)  # noqa: TRY400  the reason is in the line
         return ""
+    from minefarm.lib.pdf import can_be_drawn  # likewise
+
     path = f"logos/{hashlib.sha256(data).hexdigest()}"
     if _read(path, LOGO_PATH) is None:
         if not can_be_drawn(data):

@@ -14,7 +14,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSingleDateW
 from accounts.access import actor
 from accounts.stepup import step_up_required
 from crm.billing.letting_out import issue_draft
-from crm.invoicing import InvoiceRefused, mail_again, store_pdf, today
+from crm.invoice_files import keep_pdf
+from crm.invoicing import InvoiceRefused, mail_again, today
 from crm.models import Invoice
 from crm.payments import credit_invoice, part_of, record_payment
 
@@ -71,7 +72,7 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         issued = []
         for invoice in queryset.order_by("pk"):
             try:
-                issued.append(store_pdf(issue_draft(invoice, by=actor(request))).invoice_number)
+                issued.append(keep_pdf(issue_draft(invoice, by=actor(request))).invoice_number)
             except InvoiceRefused as refusal:
                 messages.warning(request, f"Draft #{invoice.pk}: {refusal}")
         if issued:
@@ -108,7 +109,7 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         for invoice in queryset.order_by("pk"):
             lines = None if net is None else part_of(invoice, net, reason)
             try:
-                note = store_pdf(credit_invoice(invoice, lines=lines, reason=reason, by=actor(request)))
+                note = keep_pdf(credit_invoice(invoice, lines=lines, reason=reason, by=actor(request)))
             except InvoiceRefused as refusal:
                 messages.warning(request, str(refusal))
             else:

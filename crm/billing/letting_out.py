@@ -7,7 +7,7 @@ from accounts.models import User
 from crm.billing import snapshots
 from crm.billing.ledger import month_ledger
 from crm.billing.usage import content_hash, inputs_of
-from crm.invoice_files import store_pdf
+from crm.invoice_files import keep_pdf
 from crm.invoicing import InvoiceRefused, issue_invoice
 from crm.models import BilledMonth, Contract, Invoice
 from crm.states import InvoiceStatus
@@ -40,7 +40,7 @@ def issue_held(invoice: Invoice, *, reason: str, by: User) -> Invoice:
         )
         Invoice.objects.filter(pk=invoice.pk, status=InvoiceStatus.DRAFT).update(held_for=None)
         issued = issue_invoice(invoice, by=by)
-    return store_pdf(issued)
+    return keep_pdf(issued)
 
 
 def _of_a_run(invoice: Invoice) -> BilledMonth | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -49,7 +50,7 @@ def unbilled(month: date, *, site: Site | None = None, clients: Collection[User]
 
 def _at(site: Site, month: date, clients: Collection[User] | None) -> Iterator[Unbilled]:
     span = month_at(month, site.time_zone)
-    values = {
+    values: dict[str, Any] = {
         "site": site.pk,
         "zone": site.time_zone,
         "start": span.starts_at,

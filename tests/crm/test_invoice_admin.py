@@ -108,6 +108,14 @@ def test_drafts_are_issued_held_ones_not(office, draft):
     assert InvoiceCounter.objects.get().last == 1
 
 
+def test_a_full_disk_hides_no_number_and_the_others_are_issued_all_the_same(office, draft, settings, tmp_path, caplog):
+    settings.INVOICE_DIR = tmp_path / "file"
+    settings.INVOICE_DIR.write_text("in the way")
+    page = act(office, "issue", draft(), draft()).content.decode()
+    assert all(bill.status == "sent" and bill.invoice_number in page for bill in Invoice.objects.all())
+    assert "its PDF was not written to INVOICE_DIR" in caplog.text
+
+
 @pytest.mark.stale_sign_in
 @pytest.mark.parametrize("name", ["issue", "pay", "credit"])
 def test_money_takes_a_fresh_proof(office, draft, issued, name):
