@@ -24,6 +24,7 @@ from crm.admin.invoice_actions import InvoiceActions
 from crm.invoice_views import CSV_COLUMNS, csv_row
 from crm.invoicing import InvoiceRefused, add_up, delete_draft, lock_draft, next_position, to_cents, today
 from crm.models import Invoice, InvoiceLine, Payment
+from crm.models.invoices import BY_HAND
 from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
 from hosting.downloads import csv_file
@@ -269,7 +270,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
         for line in edited:
             line.position = line.position or next_position(form.instance)
             line.amount = to_cents(line.quantity * line.unit_price)
-            line.detail = {**line.detail, "by_hand": True}
+            line.detail = line.detail | BY_HAND
             line.save()
         for line in formset.deleted_objects:
             line.delete()

@@ -31,7 +31,8 @@ from crm.invoicing import (
     store_pdf,
     to_cents,
 )
-from crm.models import BilledMonth, Contract, Invoice, UsageSnapshot
+from crm.models import BilledMonth, Contract, Invoice, InvoiceLine, UsageSnapshot
+from crm.models.invoices import BY_HAND
 from crm.states import InvoiceStatus, LineKind
 from hosting.models import Site
 
@@ -213,6 +214,7 @@ def _issued(ledger: MonthLedger, contract: Contract, *, by: User | None) -> Bill
         return bill
     snapshot = snapshots.store(ledger, contract, usage, correction=now.correction)
     draft = _draft(bill, snapshot, terms_for_all(usage), now, by=by)
+    bill = replace(bill, net=draft.net, tax=draft.tax)  # with what somebody added
     if draft.held_for:
         return replace(bill, invoice=draft)
     try:
@@ -223,14 +225,16 @@ def _issued(ledger: MonthLedger, contract: Contract, *, by: User | None) -> Bill
 
 def _draft(bill: Bill, snapshot: UsageSnapshot, terms: Terms, now: Standing, *, by: User | None) -> Invoice:
     """The draft of this snapshot: the one that is there, or a new one in the place of one that the ledger has overtaken."""
+    lines = [_draft_line(line) for line in bill.lines]
     if now.draft:
         if now.draft.invoice.snapshot_id == snapshot.pk:
             return now.draft.invoice
+        lines += [_draft_line(line) for line in now.draft.invoice.lines.filter(detail=BY_HAND).order_by("position")]
         delete_draft(now.draft.invoice, by=by)
     contract = bill.contract
     draft = draft_invoice(
         client=contract.client,
-        lines=[_draft_line(line) for line in bill.lines],
+        lines=lines,
         currency=bill.currency,
         tax_pct=terms.tax_pct,
         due_days=terms.due_days,
@@ -245,7 +249,7 @@ def _draft(bill: Bill, snapshot: UsageSnapshot, terms: Terms, now: Standing, *, 
     return draft
 
 
-def _draft_line(line: Line) -> DraftLine:
+def _draft_line(line: Line | InvoiceLine) -> DraftLine:
     return DraftLine(
         LineKind(line.kind), line.description, line.quantity, line.unit, line.unit_price, line.amount, line.detail
     )
