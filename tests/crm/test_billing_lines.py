@@ -93,6 +93,28 @@ def test_nameplate_counts_rated_power_while_hashing():
     assert figures(lines_of(usage(part, days=days))) == [("energy", D(111), D("0.08"), D("8.88"))]
 
 
+def flat_machines(part: Part, days: list[Day], **facts) -> Decimal:
+    (charged,) = lines_of(usage(part, days=days, **facts))
+    return charged.quantity
+
+
+def test_a_machine_that_changes_hands_within_a_day_is_paid_for_once():
+    part = whole(terms(pricing="flat", rate_per_kwh=None, flat_per_miner=D(100)))
+    until = [*(day_of(number=number) for number in range(14)), day_of(number=14, period_s=6 * 3600)]
+    since = [day_of(number=14, period_s=18 * 3600), *(day_of(number=number) for number in range(15, LENGTH))]
+    assert (flat_machines(part, until), flat_machines(part, since)) == (D("0.460"), D("0.540"))
+    # Invoices by the first rules verify as they were issued: each side paid the whole day.
+    old = {"rules": "billing/1"}
+    assert (flat_machines(part, until, **old), flat_machines(part, since, **old)) == (D("0.484"), D("0.548"))
+
+
+@pytest.mark.parametrize("odd", [82_800, 90_000])
+def test_a_month_in_which_the_clocks_change_is_one_month_of_a_flat_price(odd):
+    days = [day_of(number=number, period_s=odd if number == 24 else 86_400) for number in range(LENGTH)]
+    part = whole(terms(pricing="flat", rate_per_kwh=None, flat_per_miner=D(100)))
+    assert flat_machines(replace(part, seconds=30 * 86_400 + odd), days) == 1
+
+
 def test_flat_is_pro_rata_by_days_in_service():
     days = [day_of(1, number) for number in range(LENGTH)] + [day_of(2, number) for number in range(10)]
     part = whole(terms(pricing="flat", rate_per_kwh=None, flat_per_miner=D(100)))
