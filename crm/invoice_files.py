@@ -92,7 +92,7 @@ def keep_logo() -> str:
     except OSError as error:
         log.error("COMPANY_LOGO cannot be read, invoices go without: %s", error)  # noqa: TRY400  the reason is in the line
         return ""
-    from minefarm.lib.pdf import can_be_drawn  # likewise
+    from minefarm.lib.pdf import can_be_drawn  # loaded late, as above
 
     path = f"logos/{hashlib.sha256(data).hexdigest()}"
     if _read(path, LOGO_PATH) is None:
