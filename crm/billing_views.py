@@ -20,9 +20,11 @@ from accounts.stepup import step_up, step_up_required
 from crm.billing import background, snapshots
 from crm.billing.holds import holds
 from crm.billing.ledger import month_ledger
+from crm.billing.letting_out import NotHeld, issue_held
 from crm.billing.lines import add_up, lines_of, net_of
 from crm.billing.months import BadMonth, month_after, month_before, month_of
-from crm.billing.runs import NotHeld, issue_held, standing
+from crm.billing.runs import standing
+from crm.billing.unbilled import unbilled
 from crm.invoicing import InvoiceRefused
 from crm.models import BillingRun, Contract, Invoice
 from crm.states import InvoiceStatus
@@ -142,6 +144,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
         "run": run,
         "rows": rows,
         "totals": totals,
+        "unbilled": unbilled(run.month, site=run.site) if run.status == BillingRun.Status.DONE else (),
         "stuck": not run.over and timezone.now() - run.created_at > STUCK_AFTER,
         "held": sum(bool(row["held_for"]) and not row["issued"] for row in rows),
     }

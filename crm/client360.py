@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from accounts.roles import Role
 from analytics.profit import Profit, Scope, profit
-from crm.models import Contract, Deal, Invoice, Payment
+from crm.models import Contract, Deal, Invoice
+from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
 from hosting.models import ExcusedStretch, MaintenanceTicket, Miner
 from hosting.states import MinerStatus
@@ -32,9 +33,10 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """Money that is open for so long."""
+    """Money that is open for so long; `currency` is None while there is none."""
 
     label: str
+    currency: str | None
     invoices: int
     amount: Decimal
 
@@ -52,10 +54,14 @@ class Client:
     excused_hours: Decimal
     tickets: Sequence[MaintenanceTicket]
     ages: Sequence[Age]
-    open_amount: Decimal
-    currency: str | None
     profit: Profit | None
     under_water_days: int | None
+
+    @property
+    def open_amounts(self) -> list[tuple[str | None, Decimal]]:
+        """What is open in all, of each currency."""
+        currencies = dict.fromkeys(age.currency for age in self.ages)
+        return [(one, sum((age.amount for age in self.ages if age.currency == one), ZERO)) for one in currencies]
 
     @property
     def may_leave(self) -> bool:
@@ -93,7 +99,6 @@ def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
     machines = Miner.objects.for_user(by).filter(client=person)
     since = now - timedelta(days=DAYS)
     uptime, coverage = _uptime(person, by, since, now)
-    ages, open_amount, currency = _ages(person, today) if by.may("invoice:view") else ((), ZERO, None)
     sums = profit(Scope(client_id=person.pk, site_ids=by.site_ids), since, now)
     week_ago = now - timedelta(days=CHURN_DAYS)
     hours = profit(Scope(client_id=person.pk, site_ids=by.site_ids), week_ago, now, per="hour")
@@ -108,9 +113,7 @@ def look_at(person: User, *, by: User, now: datetime, today: date) -> Client:
         tickets=list(
             MaintenanceTicket.objects.for_user(by).unfinished().filter(client=person).select_related("miner")[:20]
         ),
-        ages=ages,
-        open_amount=open_amount,
-        currency=currency,
+        ages=_ages(person, today) if by.may("invoice:view") else (),
         profit=sums[0] if sums else None,
         under_water_days=_under_water(hours, week_ago),
     )
@@ -132,34 +135,20 @@ def _excused_hours(person: User, by: User, since: datetime, now: datetime) -> De
     return Decimal(round(seconds)) / 3600
 
 
-def _ages(person: User, today: date) -> tuple[Sequence[Age], Decimal, str | None]:
-    """What is open of each issued invoice, by how long it is due."""
+def _ages(person: User, today: date) -> Sequence[Age]:
+    """What is open of issued invoices, by how long it is due; another currency is another row. One query."""
     issued = Invoice.objects.filter(
         client=person, kind=InvoiceKind.INVOICE, status__in=(InvoiceStatus.SENT, InvoiceStatus.OVERDUE)
     )
-    rows = list(issued.values_list("pk", "amount", "due_date", "currency"))
-    keys = [pk for pk, *_ in rows]
-    paid = dict(
-        Payment.objects.filter(invoice__in=keys)
-        .order_by()
-        .values_list("invoice")
-        .annotate(s=Coalesce(Sum("amount"), ZERO))
-    )
-    credited = dict(
-        Invoice.objects.filter(reverses__in=keys, kind=InvoiceKind.CREDIT_NOTE)
-        .exclude(status=InvoiceStatus.DRAFT)
-        .order_by()
-        .values_list("reverses")
-        .annotate(s=Coalesce(Sum("amount"), ZERO))
-    )
-    found: dict[str, list[Decimal]] = {label: [] for label, _, _ in AGES}
-    for pk, amount, due, _ in rows:
-        left = amount - paid.get(pk, ZERO) + credited.get(pk, ZERO)
+    balances: Any = with_balance(issued).order_by()
+    rows = list(balances.values_list("currency", "due_date", "open_amount"))
+    found: dict[tuple[str | None, str], list[Decimal]] = {
+        (currency, label): [] for currency in sorted({row[0] for row in rows}) or [None] for label, _, _ in AGES
+    }
+    for currency, due, left in rows:
         if left > 0:
-            found[_age(due, today)].append(left)
-    ages = [Age(label, len(sums), sum(sums, ZERO)) for label, sums in found.items()]
-    currencies = {currency for *_, currency in rows}
-    return ages, sum((age.amount for age in ages), ZERO), currencies.pop() if len(currencies) == 1 else None
+            found[currency, _age(due, today)].append(left)
+    return [Age(label, currency, len(sums), sum(sums, ZERO)) for (currency, label), sums in found.items()]
 
 
 def _age(due: date | None, today: date) -> str:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor, permission_required
 from crm import client360
+from crm.invoicing import today
 
 PAGE_SIZE = 50
 
@@ -31,5 +32,5 @@ def client(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The 360° view."""
     user, now = actor(request), timezone.now()
     person = get_object_or_404(client360.clients(user), pk=pk)
-    found = client360.look_at(person, by=user, now=now, today=now.date())
+    found = client360.look_at(person, by=user, now=now, today=today())
     return render(request, "crm/client.html", {"nav": "clients", "client": found, "days": client360.DAYS})

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import User
@@ -68,10 +68,12 @@ def move_deal(
 ) -> Deal:
     """Move a deal in one UPDATE and keep its history. `seen` is the stage that the person saw it in.
 
-    Raises MovedMeanwhile, NoRoom, DealRefused (lost without a reason).
+    Raises MovedMeanwhile, NoRoom, DealRefused (lost without a reason, closed with another probability than its own).
     """
     if to == DealStage.CLOSED_LOST and not reason.strip():
         raise DealRefused("Say why the deal was lost.")
+    if to not in OPEN_STAGES and probability not in {None, PROBABILITIES[to]}:
+        raise DealRefused(f"A closed deal has a probability of {PROBABILITIES[to]} %: leave it out.")
     now = timezone.now()
     values: dict[str, Any] = {
         "stage": to,
@@ -112,13 +114,12 @@ def capacity_of(site: Site, *, but: Deal | None = None) -> Capacity:
 def pipeline(deals: "QuerySet[Deal]") -> list[StageSum]:
     """Per stage: deals, their value, and the value by its probability. One query."""
     weighted = Sum(F("value") * F("probability") / Decimal(100))
-    rows = deals.order_by().values("stage").annotate(total=Sum("value"), weighted=weighted)
-    counts = dict(deals.order_by().values_list("stage").annotate(n=Sum(1)))
+    rows = deals.order_by().values("stage").annotate(deals=Count("pk"), total=Sum("value"), weighted=weighted)
     found: dict[str, dict[str, Any]] = {row["stage"]: dict(row) for row in rows}
     return [
         StageSum(
             stage,
-            counts.get(stage, 0),
+            found.get(stage, {}).get("deals", 0),
             found.get(stage, {}).get("total") or Decimal(),
             (found.get(stage, {}).get("weighted") or Decimal()).quantize(Decimal("0.01")),
         )

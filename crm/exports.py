@@ -1,16 +1,14 @@
-"""Leads and deals as files; texts that a spreadsheet program would run as formulas get a quote before them."""
+"""Leads and deals as files."""
 
-import csv
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
-from django.http import HttpRequest, HttpResponse
-from django.utils.http import content_disposition_header
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor, permission_required
 from crm.models import Deal, Lead
-from hosting.cells import harmless
+from hosting.downloads import csv_file
 
 LEADS = (
     "id",
@@ -42,32 +40,20 @@ DEALS = (
 )
 
 
+def names(columns: Sequence[str]) -> list[str]:
+    """Heads of columns that come from other tables, without the way to them."""
+    return [column.replace("__email", "").replace("__name", "") for column in columns]
+
+
 @require_safe
 @permission_required("lead:view")
-def leads_csv(request: HttpRequest) -> HttpResponse:
+def leads_csv(request: HttpRequest) -> HttpResponseBase:
     rows = Lead.objects.for_user(actor(request)).order_by("pk").values_list(*LEADS)
-    return as_file("leads.csv", LEADS, rows.iterator())
+    return csv_file("leads.csv", names(LEADS), rows.iterator())
 
 
 @require_safe
 @permission_required("deal:view")
-def deals_csv(request: HttpRequest) -> HttpResponse:
+def deals_csv(request: HttpRequest) -> HttpResponseBase:
     rows = Deal.objects.for_user(actor(request)).order_by("pk").values_list(*DEALS)
-    return as_file("deals.csv", DEALS, rows.iterator())
-
-
-def as_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> HttpResponse:
-    """A CSV file to download, in UTF-8."""
-    reply = HttpResponse(content_type="text/csv; charset=utf-8")
-    reply["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
-    writer = csv.writer(reply, lineterminator="\n")
-    writer.writerow(column.replace("__email", "").replace("__name", "") for column in columns)
-    for row in rows:
-        writer.writerow(_cell(value) for value in row)
-    return reply
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return harmless(value) if isinstance(value, str) else value
+    return csv_file("deals.csv", names(DEALS), rows.iterator())

@@ -56,6 +56,15 @@ def _rendered(invoice: Invoice) -> bytes:
     return render(printed(invoice, logo=logo_of(invoice)))
 
 
+def keep_pdf(invoice: Invoice) -> Invoice:
+    """`store_pdf` right after an issue: the number is given, so trouble with the disk is logged, and the mail tries again."""
+    try:
+        return store_pdf(invoice)
+    except OSError as error:
+        log.error("%s was issued, its PDF was not written to INVOICE_DIR: %s", invoice, error)  # noqa: TRY400  likewise
+        return invoice
+
+
 def pdf_bytes(invoice: Invoice) -> bytes:
     """The file as it was issued; a missing one is rendered again. Raises PdfDiffers when that is not the same."""
     stored = store_pdf(invoice)
@@ -83,8 +92,13 @@ def keep_logo() -> str:
     except OSError as error:
         log.error("COMPANY_LOGO cannot be read, invoices go without: %s", error)  # noqa: TRY400  the reason is in the line
         return ""
+    from minefarm.lib.pdf import can_be_drawn  # loaded late, as above
+
     path = f"logos/{hashlib.sha256(data).hexdigest()}"
     if _read(path, LOGO_PATH) is None:
+        if not can_be_drawn(data):
+            log.error("COMPANY_LOGO is no PNG or JPEG, invoices go without: save %s as one", settings.COMPANY_LOGO)
+            return ""
         _write(path, data)
     return path
 

@@ -1,8 +1,9 @@
 """An invoice on paper. Values in, bytes out: no queries, no settings, no files, and the same bytes for the same values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, Spacer, Table
@@ -17,8 +18,9 @@ FLAT = [
     ("TOPPADDING", (0, 0), (-1, -1), 1),
     ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
 ]
-LOGO = 13 * mm
-MOST_LINES, LONGEST = 8, 300
+LOGO, APART = 13 * mm, 8 * mm
+MOST_LINES, LONGEST = 8, (300, 120, 60, 25)  # letters of a line; fewer where the block would be too tall
+TALLEST = 420.0  # points of a block of names and addresses; one that is taller than the page cannot be printed at all
 WIDTHS = (0.49, 0.19, 0.15, 0.17)
 
 
@@ -54,27 +56,32 @@ def _tax_id(number: object) -> str:
 
 def _top(data: Printed) -> Flowable:
     mark: Flowable = emblem(LOGO) if data.logo is None else picture(data.logo, width=45 * mm, height=LOGO)
-    seller = [
-        para(data.seller.get("name", ""), "heading"),
-        *(para(line, "small") for line in data.seller.get("address", ())),
-        *([para(_tax_id(data.seller["tax_id"]), "small")] if data.seller.get("tax_id") else []),
-    ]
     title = [para(_what(data).upper(), "title right"), para(data.number, "bold right")]
     wide = (LOGO if data.logo is None else 45 * mm) + 4 * mm
     right = 70 * mm
+    seller = fitting(data.seller, _seller, CONTENT_WIDTH - wide - right)
     return Table([[mark, seller, title]], colWidths=[wide, CONTENT_WIDTH - wide - right, right], style=FLAT)
 
 
-def _parties(data: Printed) -> Flowable:
-    to = {name: cut(value) for name, value in data.bill_to.items()}
-    people = [
-        para("CREDIT TO" if data.is_credit_note else "BILL TO", "small"),
+def _seller(seller: dict[str, Any]) -> list[Flowable]:
+    return [
+        para(seller.get("name", ""), "heading"),
+        *(para(line, "small") for line in seller.get("address", "").split("\n") if line),
+        *([para(_tax_id(seller["tax_id"]), "small")] if seller.get("tax_id") else []),
+    ]
+
+
+def _customer(to: dict[str, Any]) -> list[Flowable]:
+    return [
         para(to.get("company") or to.get("name", ""), "bold"),
         *([para(to["name"])] if to.get("company") and to.get("name") else []),
         *([para(to["address"])] if to.get("address") else []),
         *([para(_tax_id(to["tax_id"]))] if to.get("tax_id") else []),
         para(to.get("email", "")),
     ]
+
+
+def _parties(data: Printed) -> Flowable:
     facts = [("Date", data.issue_date.isoformat())]
     if not data.is_credit_note:
         facts.append(("Due", data.due_date.isoformat()))
@@ -85,8 +92,10 @@ def _parties(data: Printed) -> Flowable:
     rows = [[para(name, "small"), para(value, "right")] for name, value in facts]
     rows.append([para("Amount", "small"), para(money(data.amount, data.currency), "bold right")])
     right = 75 * mm
+    people = fitting(data.bill_to, _customer, CONTENT_WIDTH - right - APART)
+    people.insert(0, para("CREDIT TO" if data.is_credit_note else "BILL TO", "small"))
     inner = Table(rows, colWidths=[22 * mm, right - 22 * mm], style=FLAT)
-    gap = ("RIGHTPADDING", (0, 0), (0, 0), 8 * mm)
+    gap = ("RIGHTPADDING", (0, 0), (0, 0), APART)
     return Table([[people, inner]], colWidths=[CONTENT_WIDTH - right, right], style=[*FLAT, gap])
 
 
@@ -158,10 +167,19 @@ def _closing(data: Printed) -> list[Flowable]:
     return [flowable for part in parts for flowable in (Spacer(1, 6 * mm), *part)]
 
 
-def cut(text: str) -> str:
-    """What fits beside the dates: a block that is taller than a page cannot be printed at all."""
-    lines = text.split("\n")[:MOST_LINES]
-    return "\n".join(line if len(line) <= LONGEST else f"{line[:LONGEST]}…" for line in lines)
+def fitting(party: dict[str, Any], laid: Callable[[dict[str, Any]], list[Flowable]], width: float) -> list[Flowable]:
+    """Names and address of somebody, with lines cut until all of it has room."""
+    for longest in LONGEST:
+        block = laid({name: cut(value, longest) for name, value in party.items()})
+        if sum(one.wrap(width, TALLEST)[1] for one in block) <= TALLEST:
+            break
+    return block
+
+
+def cut(value: object, longest: int) -> str:
+    """The first lines, each with so many letters."""
+    lines = [str(line) for line in value] if isinstance(value, list | tuple) else str(value).split("\n")
+    return "\n".join(line if len(line) <= longest else f"{line[:longest]}…" for line in lines[:MOST_LINES])
 
 
 def money(amount: Decimal, currency: str) -> str:

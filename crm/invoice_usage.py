@@ -76,9 +76,5 @@ def usage_rows(invoice: Invoice) -> Iterator[tuple[object, ...]]:
     """One row per machine and day, in the order of USAGE_COLUMNS."""
     if invoice.snapshot_id is None:
         return
-    rows = list(
-        UsageDay.objects.filter(snapshot=invoice.snapshot_id)
-        .order_by("serial_number", "day")
-        .values_list(*USAGE_COLUMNS)
-    )
-    yield from rows
+    days = UsageDay.objects.filter(snapshot=invoice.snapshot_id).order_by("serial_number", "day")
+    yield from days.values_list(*USAGE_COLUMNS).iterator(2000)

@@ -1,13 +1,12 @@
 """Pages about invoices: a customer's own, for staff those of everybody; drafts are looked at in Admin alone."""
 
-import csv
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
@@ -21,7 +20,7 @@ from crm.models import Invoice, Payment
 from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
 from events.alerts import alert
-from hosting.cells import harmless
+from hosting.downloads import csv_file
 from minefarm.lib.rls import aside
 
 A_PAGE = 50
@@ -67,13 +66,14 @@ def issued_to(user: User) -> "QuerySet[Invoice]":
 
 @require_safe
 @permission_required("invoice:view")
-def invoice_list(request: HttpRequest) -> HttpResponse:
+def invoice_list(request: HttpRequest) -> HttpResponseBase:
     user = actor(request)
     shown = request.GET.get("show", "")
     invoices = with_balance(issued_to(user).only(*LISTED))
-    wanted = invoices.filter(status__in=SHOWN[shown]) if shown in SHOWN else invoices
+    asking = invoices.filter(kind=InvoiceKind.INVOICE)  # a credit note asks for nothing, and stays issued
+    wanted = asking.filter(status__in=SHOWN[shown]) if shown in SHOWN else invoices
     if request.GET.get("as") == "csv":
-        return as_csv("invoices.csv", CSV_COLUMNS, (csv_row(invoice) for invoice in wanted))
+        return csv_file("invoices.csv", CSV_COLUMNS, map(csv_row, wanted.iterator(2000)))
     if user.is_staff:
         wanted = wanted.select_related("client").only(*LISTED, "client__name", "client__email")
     page = Paginator(wanted, A_PAGE)
@@ -88,14 +88,13 @@ def invoice_list(request: HttpRequest) -> HttpResponse:
 
 
 def open_by_currency(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal]]:
-    """What is open in all, of each currency."""
-    sums: dict[str, Decimal] = {}
-    for currency, amount in invoices.filter(kind=InvoiceKind.INVOICE).values_list("currency", "open_amount"):
-        sums[currency] = sums.get(currency, Decimal(0)) + amount
-    return sorted(sums.items())
+    """What is open in all, of each currency; added up by PostgreSQL."""
+    bills = invoices.filter(kind=InvoiceKind.INVOICE).order_by().values("currency")
+    return list(bills.annotate(left=Sum("open_amount")).order_by("currency").values_list("currency", "left"))
 
 
 def csv_row(invoice: Any) -> tuple[object, ...]:
+    asks = invoice.kind == InvoiceKind.INVOICE and invoice.status != InvoiceStatus.DRAFT
     return (
         invoice.invoice_number,
         invoice.kind,
@@ -107,7 +106,7 @@ def csv_row(invoice: Any) -> tuple[object, ...]:
         invoice.period_end,
         invoice.currency,
         invoice.amount,
-        invoice.open_amount if invoice.kind == InvoiceKind.INVOICE else None,
+        invoice.open_amount if asks else None,
     )
 
 
@@ -152,27 +151,9 @@ def invoice_pdf(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @permission_required("invoice:view")
-def invoice_usage(request: HttpRequest, pk: int) -> HttpResponse:
+def invoice_usage(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Each machine and day behind the lines, as CSV."""
     invoice = get_object_or_404(issued_to(actor(request)).only("invoice_number", "snapshot_id"), pk=pk)
     if invoice.snapshot_id is None:
         raise Http404
-    return as_csv(f"{invoice.invoice_number}-usage.csv", USAGE_COLUMNS, usage_rows(invoice))
-
-
-def as_csv(name: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> HttpResponse:
-    """A file that no spreadsheet program takes a formula from; what is not known is empty."""
-    reply = HttpResponse(content_type="text/csv; charset=utf-8")
-    reply["Content-Disposition"] = content_disposition_header(True, name)
-    writer = csv.writer(reply)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([cell(value) for value in row])
-    return reply
-
-
-def cell(value: object) -> str:
-    """Figures as they are, below zero too; texts made harmless."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, Decimal | int) else harmless(str(value))
+    return csv_file(f"{invoice.invoice_number}-usage.csv", USAGE_COLUMNS, usage_rows(invoice))

@@ -39,7 +39,7 @@ __all__ = [
     "today",
 ]
 
-CENT = Decimal("0.01")
+CENT, MOST = Decimal("0.01"), Decimal(10) ** 10
 NEXT_NUMBER = """
 INSERT INTO crm_invoice_counters AS known (series, year, last) VALUES (%s, %s, 1)
 ON CONFLICT (series, year) DO UPDATE SET last = known.last + 1 RETURNING last
@@ -72,6 +72,9 @@ class DraftLine:
 
 
 def to_cents(value: Decimal) -> Decimal:
+    """Half to even; raises InvoiceRefused for an amount that no column holds."""
+    if abs(value) >= MOST:
+        raise InvoiceRefused(f"{value:,.0f} is more than an invoice can hold: look for a slip, or split it.")
     return value.quantize(CENT, rounding=ROUND_HALF_EVEN)
 
 
@@ -112,7 +115,7 @@ def draft_invoice(
         reverses=reverses,
         invoice_number=f"draft-{uuid4()}",
         currency=currency,
-        amount=net + tax,
+        amount=to_cents(net + tax),
         net=net,
         tax=tax,
         tax_pct=tax_pct,
@@ -150,7 +153,7 @@ def add_up(invoice: Invoice) -> Invoice:
     draft = lock_draft(invoice)
     net = sum(draft.lines.values_list("amount", flat=True), Decimal(0))
     tax = to_cents(net * draft.tax_pct / 100)
-    Invoice.objects.filter(pk=draft.pk, status=InvoiceStatus.DRAFT).update(net=net, tax=tax, amount=net + tax)
+    Invoice.objects.filter(pk=draft.pk, status=InvoiceStatus.DRAFT).update(net=net, tax=tax, amount=to_cents(net + tax))
     return fresh(invoice)
 
 

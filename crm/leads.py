@@ -4,6 +4,8 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
@@ -168,6 +170,10 @@ def _client_for(lead: Lead, given: str | None) -> tuple[User, bool]:
     address = email_key(given or lead.email)
     if address is None:
         raise CannotConvert("A client's account needs an e-mail address: give one.")
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise CannotConvert(f"{address!r} is not one e-mail address: correct the lead's, or give another.") from None
     if known := User.objects.filter(email__iexact=address).first():
         if known.role != Role.CLIENT:
             raise CannotConvert(f"{address} is an account of the farm's own people: give the client's address.")

@@ -5,11 +5,11 @@ Whoever changes that locks the invoice first, so that two payments cannot both b
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import DecimalField, F, Max, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
@@ -17,6 +17,7 @@ from crm.invoicing import DraftLine, InvoiceRefused, draft_invoice, issue_invoic
 from crm.models import Invoice, Payment
 from crm.states import INVOICE_MOVES, InvoiceKind, InvoiceStatus, LineKind
 
+AHEAD = timedelta(days=1)  # where the payer sits it may be tomorrow
 ISSUED = (InvoiceStatus.SENT, InvoiceStatus.PAID, InvoiceStatus.OVERDUE)
 MONEY: "DecimalField[Decimal, Decimal]" = DecimalField(max_digits=12, decimal_places=2)
 
@@ -79,6 +80,8 @@ def record_payment(
     if amount < 0 and -amount > came:
         raise InvoiceRefused(f"{bill.currency} {came:.2f} came for {bill}: no more than that can go back.")
     received_on = received_on or today()
+    if received_on > today() + AHEAD:
+        raise InvoiceRefused(f"{received_on} is still to come: enter the money once it is there.")
     if reference and Payment.objects.filter(invoice=bill, method=method, reference=reference).exists():
         raise InvoiceRefused(f"The payment {reference} of {bill} was entered already.")
     payment = Payment.objects.create(
@@ -98,7 +101,7 @@ def record_payment(
         received_on=received_on.isoformat(),
         balance=f"{open_now - amount:.2f}",
     )
-    settle(bill, on=received_on)
+    settle(bill)
     return payment
 
 
@@ -147,7 +150,7 @@ def credit_invoice(
         credited=f"{-note.amount:.2f}",
         balance=f"{balance(bill):.2f}",
     )
-    settle(bill, on=note.issue_date or today())
+    settle(bill)
     return note
 
 
@@ -179,16 +182,24 @@ def _whole(bill: Invoice, left: Decimal) -> tuple[list[DraftLine], Decimal]:
     return lines, -bill.tax
 
 
-def settle(bill: Invoice, *, on: date) -> None:
+def settle(bill: Invoice) -> None:
     """Let the status follow what is open; the invoice is locked by the caller."""
     if balance(bill) <= 0:
-        if _move(bill, InvoiceStatus.PAID, paid_date=on):
+        if _move(bill, InvoiceStatus.PAID, paid_date=_settled_on(bill)):
             tell("invoice.paid", bill)
     elif _move(bill, InvoiceStatus.SENT, sources=(InvoiceStatus.PAID,), paid_date=None):
         day = today()
         overdue = Invoice.objects.filter(pk=bill.pk, status=InvoiceStatus.SENT, due_date__lt=day)
         if overdue.update(status=InvoiceStatus.OVERDUE):
             tell("invoice.overdue", bill)
+
+
+def _settled_on(bill: Invoice) -> date:
+    """The day of the last payment or credit note, in whatever order they were entered."""
+    money = Payment.objects.filter(invoice=bill).aggregate(day=Max("received_on"))["day"]
+    notes = Invoice.objects.filter(reverses=bill, kind=InvoiceKind.CREDIT_NOTE, status__in=ISSUED)
+    credit = notes.aggregate(day=Max("issue_date"))["day"]
+    return max((day for day in (money, credit) if day), default=today())
 
 
 def _move(

@@ -71,7 +71,7 @@ def deal_page(request: HttpRequest, pk: int) -> HttpResponse:
         "stuck": is_stuck(deal, timezone.now()),
         "stages": DealStage.choices,
         "history": deal.stage_changes.select_related("by"),
-        "activities": _timeline(deal=deal),
+        "activities": _timeline(request, deal=deal),
         "activity_form": ActivityForm(),
     }
     return render(request, "crm/deal.html", context)
@@ -145,7 +145,7 @@ def lead_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "nav": "leads",
         "lead": lead,
-        "deal": Deal.objects.filter(lead=lead).first(),
+        "deal": Deal.objects.for_user(actor(request)).filter(lead=lead).first(),
         "points": explain(lead),
         "duplicates": duplicates_of(lead)[:10],
         "moves": moves,
@@ -153,7 +153,7 @@ def lead_page(request: HttpRequest, pk: int) -> HttpResponse:
         "overdue": lead.follow_up_at is not None and lead.follow_up_at < timezone.now(),
         "people": User.objects.filter(role__in=STAFF_ROLES, status=UserStatus.ACTIVE).order_by("name", "email"),
         "convert_form": ConvertForm(initial={"client_email": lead.email, "title": lead.company or lead.name}),
-        "activities": _timeline(lead=lead),
+        "activities": _timeline(request, lead=lead),
         "activity_form": ActivityForm(),
     }
     return render(request, "crm/lead.html", context)
@@ -239,5 +239,5 @@ def _add_activity(
     return redirect(back)
 
 
-def _timeline(**about: Any) -> Any:
-    return Activity.objects.filter(**about).select_related("author", "assigned_to")[:200]
+def _timeline(request: HttpRequest, **about: Any) -> Any:
+    return Activity.objects.for_user(actor(request)).filter(**about).select_related("author", "assigned_to")[:200]

@@ -8,8 +8,9 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from accounts.roles import Role
+from crm.billing.bills import RunPreview
 from crm.billing.months import month_at, month_before
-from crm.billing.runs import RunPreview, issue_run
+from crm.billing.runs import issue_run
 from crm.contracts import create_contract
 from crm.models import Contract
 from hosting.models import MinerHour, Site

@@ -307,7 +307,7 @@ SPECTACULAR_SETTINGS = {
         "EndpointKindEnum": "events.models.EndpointKind",
         "DeliveryStatusEnum": "events.models.OutboxStatus",
         "LeadStatusEnum": "crm.states.LeadStatus",
-        "LeadMoveEnum": "crm.api.pipeline.LEAD_TARGETS",
+        "LeadMoveEnum": "crm.api.leads.LEAD_TARGETS",
         "DealStageEnum": "crm.states.DealStage",
         "ActivityKindEnum": "crm.states.ActivityKind",
         "InvoiceStatusEnum": "crm.states.InvoiceStatus",

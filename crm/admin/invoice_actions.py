@@ -1,5 +1,6 @@
 """What staff do to the invoices that they ticked; some actions ask in a form first."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -12,7 +13,9 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSingleDateW
 
 from accounts.access import actor
 from accounts.stepup import step_up_required
-from crm.invoicing import InvoiceRefused, issue_invoice, mail_again, store_pdf, today
+from crm.billing.letting_out import issue_draft
+from crm.invoice_files import keep_pdf
+from crm.invoicing import InvoiceRefused, mail_again, today
 from crm.models import Invoice
 from crm.payments import credit_invoice, part_of, record_payment
 
@@ -38,7 +41,7 @@ class CreditForm(forms.Form):
     net = forms.DecimalField(
         max_digits=12,
         decimal_places=2,
-        min_value=0,
+        min_value=Decimal("0.01"),
         required=False,
         widget=UnfoldAdminDecimalFieldWidget(),
         label="Part, before tax",
@@ -69,7 +72,7 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
         issued = []
         for invoice in queryset.order_by("pk"):
             try:
-                issued.append(store_pdf(issue_invoice(invoice, by=actor(request))).invoice_number)
+                issued.append(keep_pdf(issue_draft(invoice, by=actor(request))).invoice_number)
             except InvoiceRefused as refusal:
                 messages.warning(request, f"Draft #{invoice.pk}: {refusal}")
         if issued:
@@ -104,9 +107,9 @@ class InvoiceActions(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in 
             return self._ask(request, queryset, form, **asking)
         net, reason = form.cleaned_data["net"], form.cleaned_data["reason"]
         for invoice in queryset.order_by("pk"):
-            lines = part_of(invoice, net, reason) if net else None
+            lines = None if net is None else part_of(invoice, net, reason)
             try:
-                note = store_pdf(credit_invoice(invoice, lines=lines, reason=reason, by=actor(request)))
+                note = keep_pdf(credit_invoice(invoice, lines=lines, reason=reason, by=actor(request)))
             except InvoiceRefused as refusal:
                 messages.warning(request, str(refusal))
             else:

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, Sum, TextField
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -20,11 +21,13 @@ from accounts.access import actor
 from accounts.models import User
 from accounts.roles import Role
 from crm.admin.invoice_actions import InvoiceActions
-from crm.invoice_views import CSV_COLUMNS, as_csv, csv_row
+from crm.invoice_views import CSV_COLUMNS, csv_row
 from crm.invoicing import InvoiceRefused, add_up, delete_draft, lock_draft, next_position, to_cents, today
 from crm.models import Invoice, InvoiceLine, Payment
+from crm.models.invoices import BY_HAND
 from crm.payments import with_balance
 from crm.states import InvoiceKind, InvoiceStatus
+from hosting.downloads import csv_file
 from minefarm.lib.records import UNKNOWN, FarmAdmin, column
 
 STATUS_LABELS = {
@@ -267,7 +270,7 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
         for line in edited:
             line.position = line.position or next_position(form.instance)
             line.amount = to_cents(line.quantity * line.unit_price)
-            line.detail = {**line.detail, "by_hand": actor(request).email}
+            line.detail = line.detail | BY_HAND
             line.save()
         for line in formset.deleted_objects:
             line.delete()
@@ -284,16 +287,13 @@ class InvoiceAdmin(InvoiceActions, FarmAdmin):
             delete_draft(invoice, by=actor(request))
 
     @admin.action(description="Export as CSV", permissions=["view"])
-    def export(self, _request: HttpRequest, queryset: "QuerySet[Invoice]") -> HttpResponse:
-        return as_csv("invoices.csv", CSV_COLUMNS, (csv_row(invoice) for invoice in queryset))
+    def export(self, _request: HttpRequest, queryset: "QuerySet[Invoice]") -> HttpResponseBase:
+        return csv_file("invoices.csv", CSV_COLUMNS, map(csv_row, queryset.iterator(2000)))
 
 
 def totals(invoices: "QuerySet[Any]") -> list[tuple[str, Decimal, Decimal]]:
-    """Currency, asked for and open, of issued invoices and credit notes in the list."""
-    sums: dict[str, list[Decimal]] = {}
-    issued = invoices.exclude(status=InvoiceStatus.DRAFT).order_by()
-    for currency, kind, amount, left in issued.values_list("currency", "kind", "amount", "open_amount"):
-        of_currency = sums.setdefault(currency, [Decimal(0), Decimal(0)])
-        of_currency[0] += amount
-        of_currency[1] += left if kind == InvoiceKind.INVOICE else 0
-    return [(currency, asked, left) for currency, (asked, left) in sorted(sums.items())]
+    """Currency, asked for and open, of issued invoices and credit notes in the list; added up by PostgreSQL."""
+    of_invoices = Sum("open_amount", filter=Q(kind=InvoiceKind.INVOICE), default=Decimal(0))
+    issued = invoices.exclude(status=InvoiceStatus.DRAFT).order_by().values("currency")
+    sums = issued.annotate(asked=Sum("amount"), left=of_invoices).order_by("currency")
+    return list(sums.values_list("currency", "asked", "left"))

@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.roles import STAFF_ROLES, Role
 from crm.leads import AlreadyConverted, CannotConvert, IllegalLeadMove, assign_lead, convert_lead, move_lead, save_lead
 from crm.models import Activity, Deal, DealStageChange, Lead
-from crm.states import PROBABILITIES, DealStage, LeadStatus
+from crm.states import OPEN_STAGES, PROBABILITIES, DealStage, LeadStatus
 from hosting.models import Site
 from minefarm.lib.records import FarmAdmin, column
 
@@ -174,6 +174,11 @@ class DealAdmin(PeopleAdmin):
         ("Money up front", {"fields": ("deposit",)}),
         ("Record", {"fields": ("lead", "stage_since", "lost_reason", "created_at", "closed_at")}),
     )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Deal | None = None) -> tuple[str, ...]:
+        """A closed deal's probability is that of its stage."""
+        closed = obj is not None and obj.stage not in OPEN_STAGES
+        return (*self.readonly_fields, "probability") if closed else self.readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Deal]":
         return Deal.objects.for_user(actor(request))

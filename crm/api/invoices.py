@@ -15,7 +15,9 @@ from rest_framework.response import Response
 from accounts.access import actor
 from accounts.models import ApiToken
 from accounts.stepup import StepUpRequired, has_stepped_up
-from crm.invoicing import InvoiceRefused, issue_invoice, store_pdf
+from crm.billing.letting_out import issue_draft
+from crm.invoice_files import keep_pdf
+from crm.invoicing import InvoiceRefused
 from crm.models import Invoice, InvoiceLine, Payment
 from crm.payments import credit_invoice, part_of, record_payment, with_balance
 from crm.states import InvoiceKind, InvoiceStatus, LineKind
@@ -194,7 +196,7 @@ class InvoiceView(ResourceView):
         invoice = self.chosen(request, "invoice:issue")
         proven(request)
         try:
-            store_pdf(issue_invoice(invoice, by=actor(request)))
+            keep_pdf(issue_draft(invoice, by=actor(request)))
         except InvoiceRefused as refusal:
             raise Refused(str(refusal)) from refusal
         return Response(self.read(pk))
@@ -212,7 +214,7 @@ class InvoiceView(ResourceView):
         asked = self.asked(request)
         lines = part_of(invoice, asked["net"], asked["reason"]) if "net" in asked else None
         try:
-            note = store_pdf(credit_invoice(invoice, lines=lines, reason=asked["reason"], by=actor(request)))
+            note = keep_pdf(credit_invoice(invoice, lines=lines, reason=asked["reason"], by=actor(request)))
         except InvoiceRefused as refusal:
             raise Refused(str(refusal)) from refusal
         return Response(self.read(note.pk), status.HTTP_201_CREATED)

@@ -1,6 +1,8 @@
 from rest_framework.routers import SimpleRouter
 
-from crm.api.pipeline import ActivityView, DealView, LeadView
+from crm.api.activities import ActivityView
+from crm.api.deals import DealView
+from crm.api.leads import LeadView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("crm/leads", LeadView, basename="lead")

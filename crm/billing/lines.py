@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from crm.billing.usage import Day, Part, Terms, Usage, plain
+from crm.billing.usage import BY_DAYS, Day, Part, Terms, Usage, plain
 
 CENT, THOUSANDTH, MILLIONTH = Decimal("0.01"), Decimal("0.001"), Decimal("0.000001")
 HOUR_S = 3600
@@ -175,17 +175,20 @@ def energy_lines(part: Part, sums: Sums) -> Iterator[Line]:
 
 
 def flat_line(usage: Usage, part: Part, sums: Sums) -> Line:
-    """Pro rata: each day on which a machine was the customer's is its share of the month's days."""
+    """Pro rata: the hours in which machines were the customer's, as a share of the part's, and the part's days of the month's."""
+    days = (part.after - part.first).days
+    share = Decimal(sums.period_s * days) / (part.seconds * usage.month_days)
     return line(
         "hosting",
         f"Hosting of {sums.machines:,} machines, {period(part)}",
-        Decimal(sums.machine_days) / usage.month_days,
+        Decimal(sums.machine_days) / usage.month_days if usage.rules == BY_DAYS else share,
         "machine-month",
         part.terms.flat_per_miner or Decimal(0),
         machines=sums.machines,
         machine_days=sums.machine_days,
         month_days=usage.month_days,
         version=part.terms.version_id,
+        **({} if usage.rules == BY_DAYS else {"machine_hours": (Decimal(sums.period_s) / HOUR_S).quantize(THOUSANDTH)}),
     )
 
 

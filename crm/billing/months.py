@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 MONTH = re.compile(r"(\d{4})-(\d{2})")
-FIRST_YEAR = 2009  # nobody mined before
+YEARS = range(2009, 2200)  # nobody mined before; far later ones have no month after them
 
 
 class BadMonth(ValueError):
@@ -20,7 +20,7 @@ class BadMonth(ValueError):
 def month_of(text: str) -> date:
     """`2026-10` as its first day; raises BadMonth."""
     found = MONTH.fullmatch(text.strip())
-    if not found or not 1 <= int(found[2]) <= 12 or int(found[1]) < FIRST_YEAR:
+    if not found or not 1 <= int(found[2]) <= 12 or int(found[1]) not in YEARS:
         raise BadMonth(f"{text[:40]!r} is no month: write it as 2026-10.")
     return date(int(found[1]), int(found[2]), 1)
 

@@ -7,93 +7,36 @@ is held back until somebody looks.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from accounts.models import User
 from crm.billing import snapshots
+from crm.billing.bills import ALREADY, HELD, ISSUED, PREVIEW, Bill, RunPreview
 from crm.billing.holds import holds
 from crm.billing.ledger import MonthLedger, month_ledger
-from crm.billing.lines import Line, Sums, add_up, lines_of, net_of, terms_for_all
+from crm.billing.lines import Line, add_up, lines_of, net_of, terms_for_all
 from crm.billing.months import month_after
 from crm.billing.usage import Terms, Usage
-from crm.invoicing import DraftLine, delete_draft, draft_invoice, issue_invoice, store_pdf, to_cents
-from crm.models import BilledMonth, Contract, Invoice, UsageSnapshot
+from crm.invoicing import (
+    DraftLine,
+    InvoiceRefused,
+    delete_draft,
+    draft_invoice,
+    issue_invoice,
+    store_pdf,
+    to_cents,
+)
+from crm.models import BilledMonth, Contract, Invoice, InvoiceLine, UsageSnapshot
+from crm.models.invoices import BY_HAND
 from crm.states import InvoiceStatus, LineKind
 from hosting.models import Site
 
 Progress = Callable[[int, int], None]
-ISSUED, HELD, ALREADY, PREVIEW = "issued", "held", "already issued", "preview"
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """One contract's month in a run."""
-
-    contract: Contract
-    outcome: str
-    lines: tuple[Line, ...]
-    sums: Sums
-    currency: str
-    net: Decimal
-    tax: Decimal
-    holds: tuple[str, ...]
-    invoice: Invoice | None = None
-
-    @property
-    def amount(self) -> Decimal:
-        return self.net + self.tax
-
-    def row(self) -> dict[str, Any]:
-        """For JSON and pages; decimals as text."""
-        return {
-            "contract": self.contract.number,
-            "contract_id": self.contract.pk,
-            "client": self.contract.client.name or self.contract.client.email,
-            "site": self.contract.site.name,
-            "outcome": self.outcome,
-            "machines": self.sums.machines,
-            "kwh": str(self.sums.kwh),
-            "coverage_pct": None if self.sums.coverage_pct is None else str(self.sums.coverage_pct),
-            "currency": self.currency,
-            "net": str(self.net),
-            "tax": str(self.tax),
-            "amount": str(self.amount),
-            "held_for": list(self.holds),
-            "invoice_id": self.invoice.pk if self.invoice else None,
-            "invoice": self.invoice.invoice_number
-            if self.invoice and self.invoice.status != InvoiceStatus.DRAFT
-            else None,
-        }
-
-
-@dataclass(slots=True)
-class RunPreview:
-    """A run's bills in the order of sites and contracts; `dry_run` says that nothing was written."""
-
-    month: date
-    dry_run: bool
-    bills: list[Bill] = field(default_factory=list)
-
-    def with_outcome(self, outcome: str) -> list[Bill]:
-        return [bill for bill in self.bills if bill.outcome == outcome]
-
-    @property
-    def held(self) -> list[Bill]:
-        return [bill for bill in self.bills if bill.holds and bill.outcome != ISSUED]
-
-    def totals(self) -> dict[str, Decimal]:
-        """Sums by currency of all bills of the run."""
-        sums: dict[str, Decimal] = defaultdict(Decimal)
-        for bill in self.bills:
-            sums[bill.currency] += bill.amount
-        return dict(sums)
 
 
 def contracts_of(
@@ -271,21 +214,27 @@ def _issued(ledger: MonthLedger, contract: Contract, *, by: User | None) -> Bill
         return bill
     snapshot = snapshots.store(ledger, contract, usage, correction=now.correction)
     draft = _draft(bill, snapshot, terms_for_all(usage), now, by=by)
+    bill = replace(bill, net=draft.net, tax=draft.tax)  # with what somebody added
     if draft.held_for:
         return replace(bill, invoice=draft)
-    return replace(bill, outcome=ISSUED, invoice=issue_invoice(draft, by=by))
+    try:
+        return replace(bill, outcome=ISSUED, invoice=issue_invoice(draft, by=by))
+    except InvoiceRefused as refused:  # somebody edited the draft: that must not stop the other contracts
+        return replace(bill, holds=(*bill.holds, str(refused)), invoice=draft)
 
 
 def _draft(bill: Bill, snapshot: UsageSnapshot, terms: Terms, now: Standing, *, by: User | None) -> Invoice:
     """The draft of this snapshot: the one that is there, or a new one in the place of one that the ledger has overtaken."""
+    lines = [_draft_line(line) for line in bill.lines]
     if now.draft:
         if now.draft.invoice.snapshot_id == snapshot.pk:
             return now.draft.invoice
+        lines += [_draft_line(line) for line in now.draft.invoice.lines.filter(detail=BY_HAND).order_by("position")]
         delete_draft(now.draft.invoice, by=by)
     contract = bill.contract
     draft = draft_invoice(
         client=contract.client,
-        lines=[_draft_line(line) for line in bill.lines],
+        lines=lines,
         currency=bill.currency,
         tax_pct=terms.tax_pct,
         due_days=terms.due_days,
@@ -300,33 +249,7 @@ def _draft(bill: Bill, snapshot: UsageSnapshot, terms: Terms, now: Standing, *, 
     return draft
 
 
-def _draft_line(line: Line) -> DraftLine:
+def _draft_line(line: Line | InvoiceLine) -> DraftLine:
     return DraftLine(
         LineKind(line.kind), line.description, line.quantity, line.unit, line.unit_price, line.amount, line.detail
     )
-
-
-class NotHeld(Exception):
-    """There is no draft of a billing run to be let out; nothing was changed."""
-
-
-def issue_held(invoice: Invoice, *, reason: str, by: User) -> Invoice:
-    """Let out a draft that a run held back, as it is, and say why. Raises NotHeld."""
-    reason = reason.strip()
-    if not reason:
-        raise NotHeld("Say why it goes out though it was held back.")
-    with transaction.atomic():
-        found = (
-            BilledMonth.objects.select_for_update(of=("self",))
-            .select_related("invoice")
-            .filter(invoice=invoice, invoice__status=InvoiceStatus.DRAFT)
-            .first()
-        )
-        if found is None:
-            raise NotHeld("This is no draft of a billing run: it was issued, or made by hand.")
-        BilledMonth.objects.filter(pk=found.pk).update(
-            override_reason=reason, overridden_by=by, overridden_at=timezone.now()
-        )
-        Invoice.objects.filter(pk=invoice.pk, status=InvoiceStatus.DRAFT).update(held_for=None)
-        issued = issue_invoice(invoice, by=by)
-    return store_pdf(issued)

@@ -68,9 +68,10 @@ def about(contract: Contract, correction: int) -> dict[str, Any]:
 
 
 def is_first_invoice(contract: Contract, month: date) -> bool:
-    """Whether deposit and setup are due: no other month of the contract was invoiced for good."""
-    others = contract.billed_months.exclude(month=month).select_related("invoice")
-    return all(one.invoice.status == InvoiceStatus.DRAFT or is_reversed(one.invoice) for one in others)
+    """Whether deposit and setup are due: no invoice of another month that stands was the first one."""
+    first = contract.billed_months.exclude(month=month).filter(invoice__snapshot__inputs__first_invoice=True)
+    issued = first.exclude(invoice__status=InvoiceStatus.DRAFT).select_related("invoice")
+    return all(is_reversed(one.invoice) for one in issued)
 
 
 def is_reversed(invoice: Invoice) -> bool:

@@ -8,7 +8,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-RULES = "billing/1"  # other rules of computing get another name, and the old ones stay
+# Other rules of computing get another name, and the old ones stay: what was issued by them is verified by them.
+BY_DAYS = "billing/1"  # a machine's flat price is owed for every day of which it was the customer's for an hour
+RULES = "billing/2"  # for every hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Usage:
     hours_missing: int  # that nobody computed yet
     machine_hours_missing: int  # that the customer's sums have and its machines' rows have not, or the other way round
     days: tuple[Day, ...]
+    rules: str = RULES
 
     def of(self, part: Part) -> tuple[Day, ...]:
         return tuple(day for day in self.days if part.first <= day.day < part.after)
@@ -127,7 +130,7 @@ def plain(value: object) -> Any:
 def inputs_of(usage: Usage, about: Mapping[str, Any]) -> dict[str, Any]:
     """What a snapshot stores besides its days; `about` says whose contract it is."""
     return {
-        "rules": RULES,
+        "rules": usage.rules,
         **plain(about),
         "month": str(usage.month),
         "month_days": usage.month_days,
@@ -152,8 +155,8 @@ def inputs_of(usage: Usage, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def usage_from(inputs: Mapping[str, Any], days: Iterable[Day]) -> Usage:
     """The inverse of `inputs_of`; raises ValueError for rules that this version does not know."""
-    if inputs.get("rules") != RULES:
-        raise ValueError(f"This snapshot was computed by the rules {inputs.get('rules')!r}, not {RULES}.")
+    if inputs.get("rules") not in {BY_DAYS, RULES}:
+        raise ValueError(f"This snapshot was computed by the rules {inputs.get('rules')!r}, not {BY_DAYS} or {RULES}.")
     return Usage(
         month=date.fromisoformat(inputs["month"]),
         month_days=inputs["month_days"],
@@ -163,6 +166,7 @@ def usage_from(inputs: Mapping[str, Any], days: Iterable[Day]) -> Usage:
         hours_missing=inputs["hours_missing"],
         machine_hours_missing=inputs["machine_hours_missing"],
         days=tuple(days),
+        rules=inputs["rules"],
     )
 
 

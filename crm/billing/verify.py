@@ -15,6 +15,7 @@ from crm.billing.usage import Usage, content_hash as usage_hash, usage_from
 from crm.invoice_content import content_hash
 from crm.invoicing import to_cents
 from crm.models import Invoice, InvoiceLine, UsageSnapshot
+from crm.models.invoices import BY_HAND
 from crm.states import InvoiceKind, InvoiceStatus
 
 COMPARED = ("kind", "description", "quantity", "unit", "unit_price", "amount", "detail")
@@ -67,6 +68,7 @@ def _evidence(invoice: Invoice, snapshot: UsageSnapshot, lines: list[InvoiceLine
 
 def _recomputed(invoice: Invoice, usage: Usage, lines: list[InvoiceLine]) -> Iterator[str]:
     expected = lines_of(usage)
+    lines = [line for line in lines if line.detail != BY_HAND]
     if len(expected) != len(lines):
         yield f"the invoice has {len(lines)} lines, the usage gives {len(expected)}"
     for line, right in zip(lines, expected, strict=False):
@@ -91,7 +93,7 @@ def _short(value: Any) -> str:
 
 def _pdf(invoice: Invoice) -> Iterator[str]:
     if not invoice.pdf_sha256 or not invoice.pdf_path:
-        yield "the PDF was not made yet: store it by issuing the month again"
+        yield "the PDF was not made yet: open it in the Admin once, or run its month again"
         return
     file = Path(settings.INVOICE_DIR) / invoice.pdf_path
     try:

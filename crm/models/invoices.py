@@ -19,6 +19,10 @@ from crm.states import InvoiceKind, InvoiceStatus, LineKind
 INVOICE_STAFF_COLUMNS = ("deal", "pdf_path", "held_for", "created_by", "issued_by")
 
 
+# The detail of a line that somebody added: no usage gives it. Customers read it, so it names nobody.
+BY_HAND = {"by_hand": True}
+
+
 class InvoiceRows(models.QuerySet["Invoice"]):
     def for_user(self, user: User) -> Self:
         """Staff who may see money: all. A client: their own that were issued. Nobody else any."""

@@ -22,6 +22,20 @@ class StaffRows(models.QuerySet[Any]):
         return self if user.is_staff else self.none()
 
 
+class DealRows(StaffRows):
+    def for_user(self, user: User) -> Self:
+        """Staff: all, or those of their sites and of none yet. Customers know nothing of the pipeline."""
+        rows = super().for_user(user)
+        return rows if user.site_ids is None else rows.filter(Q(site=None) | Q(site__in=user.site_ids))
+
+
+class ActivityRows(StaffRows):
+    def for_user(self, user: User) -> Self:
+        """As the deals that they are about."""
+        rows = super().for_user(user)
+        return rows if user.site_ids is None else rows.filter(Q(deal__site=None) | Q(deal__site__in=user.site_ids))
+
+
 class LeadRows(StaffRows):
     def search(self, text: str) -> Self:
         """By name, company, e-mail or telephone."""
@@ -118,7 +132,7 @@ class Deal(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True, null=True)
 
-    objects = StaffRows.as_manager()
+    objects = DealRows.as_manager()
 
     class Meta:
         db_table = "crm_deals"
@@ -174,7 +188,7 @@ class Activity(models.Model):
     )
     happened_at = models.DateTimeField(db_default=Now())
 
-    objects = StaffRows.as_manager()
+    objects = ActivityRows.as_manager()
 
     class Meta:
         db_table = "crm_activities"

@@ -1,5 +1,6 @@
 """What a month's usage comes to, to the cent: each kind of terms by hand, and what holds for all of them."""
 
+import ast
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -11,6 +12,7 @@ from crm.billing.holds import holds
 from crm.billing.lines import PRICES, Line, add_up, line, lines_of, net_of
 from crm.billing.usage import Day, Part, Saving, Terms, Usage, content_hash, inputs_of, usage_from
 from crm.states import LineKind, Pricing
+from tests.farm import ROOT
 
 D = Decimal
 OCTOBER = date(2026, 10, 1)
@@ -89,6 +91,28 @@ def test_nameplate_counts_rated_power_while_hashing():
     part = whole(terms(pricing="nameplate", rate_per_kwh=D("0.08")))
     # 12 h x 3.25 kW + 24 h x 3 kW
     assert figures(lines_of(usage(part, days=days))) == [("energy", D(111), D("0.08"), D("8.88"))]
+
+
+def flat_machines(part: Part, days: list[Day], **facts) -> Decimal:
+    (charged,) = lines_of(usage(part, days=days, **facts))
+    return charged.quantity
+
+
+def test_a_machine_that_changes_hands_within_a_day_is_paid_for_once():
+    part = whole(terms(pricing="flat", rate_per_kwh=None, flat_per_miner=D(100)))
+    until = [*(day_of(number=number) for number in range(14)), day_of(number=14, period_s=6 * 3600)]
+    since = [day_of(number=14, period_s=18 * 3600), *(day_of(number=number) for number in range(15, LENGTH))]
+    assert (flat_machines(part, until), flat_machines(part, since)) == (D("0.460"), D("0.540"))
+    # Invoices by the first rules verify as they were issued: each side paid the whole day.
+    old = {"rules": "billing/1"}
+    assert (flat_machines(part, until, **old), flat_machines(part, since, **old)) == (D("0.484"), D("0.548"))
+
+
+@pytest.mark.parametrize("odd", [82_800, 90_000])
+def test_a_month_in_which_the_clocks_change_is_one_month_of_a_flat_price(odd):
+    days = [day_of(number=number, period_s=odd if number == 24 else 86_400) for number in range(LENGTH)]
+    part = whole(terms(pricing="flat", rate_per_kwh=None, flat_per_miner=D(100)))
+    assert flat_machines(replace(part, seconds=30 * 86_400 + odd), days) == 1
 
 
 def test_flat_is_pro_rata_by_days_in_service():
@@ -264,3 +288,13 @@ def test_what_is_billed_is_the_sum_of_the_days_to_half_a_watt_hour(kwh):
     (billed,) = lines_of(usage(whole(terms()), days=days))
     assert abs(billed.quantity - sum(kwh)) <= D("0.0005")
     assert add_up(days).kwh == sum(kwh)
+
+
+def test_no_money_goes_through_a_float():
+    found = []
+    for path in sorted((ROOT / "crm").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            named = getattr(node, "attr", getattr(node, "id", ""))
+            found += [path.name] if called == "float" or named == "FloatField" else []
+    assert found == []

@@ -33,6 +33,7 @@ def test_a_month_is_previewed_looked_at_and_issued(client, admin, month, queue):
     assert b'value="2026-10"' in client.get(reverse("billing:billing"), MONTH).content
     page = client.post(reverse("billing:start"), MONTH, follow=True).content.decode()
     assert "C-&lt;b&gt;1&lt;/b&gt;" in page
+    assert "no contract bills" not in page
     assert not Invoice.objects.exists()
     detail = client.get(reverse("billing:contract", args=[month.pk]), MONTH).content.decode()
     assert "Metered electricity, 2026-10-01 to 2026-10-31" in detail
@@ -73,6 +74,13 @@ def test_a_held_draft_goes_out_for_a_reason(client, admin, month, queue):
     assert BilledMonth.objects.get().override_reason == "The site's meter agrees"
 
 
+def test_the_run_tells_of_machines_that_no_contract_bills(client, admin, month, queue):
+    Contract.objects.filter(pk=month.pk).update(ends_on="2026-10-31")
+    client.force_login(admin)
+    page = client.post(reverse("billing:start"), MONTH, follow=True).content.decode()
+    assert "client-a at North: 24 hours" in page
+
+
 def test_a_run_that_waits_or_failed_says_so(client, admin, month):
     client.force_login(admin)
     run = background.start(OCTOBER, site=None, dry_run=True, by=admin)
@@ -100,7 +108,7 @@ def test_whoever_may_not_issue_finds_nothing(client, operator, client_a, guest, 
     assert not BillingRun.objects.exists()
 
 
-@pytest.mark.parametrize("wrong", ["october", "2026-13", ""])
+@pytest.mark.parametrize("wrong", ["october", "2026-13", "9999-12", ""])
 def test_what_is_no_month_is_said(client, admin, month, wrong):
     client.force_login(admin)
     assert client.post(reverse("billing:start"), {"month": wrong}, follow=True).status_code == 200

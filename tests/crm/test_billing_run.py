@@ -6,20 +6,27 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from crm.billing import runs
-from crm.billing.runs import ALREADY, HELD, ISSUED, NotHeld, issue_held, issue_run, preview_run
+from crm.billing.bills import ALREADY, HELD, ISSUED
+from crm.billing.letting_out import NotHeld, issue_draft, issue_held
+from crm.billing.months import month_at
+from crm.billing.runs import issue_run, preview_run
 from crm.billing.snapshots import MonthNotOver
+from crm.billing.unbilled import unbilled
+from crm.invoicing import InvoiceRefused
 from crm.models import BilledMonth, Invoice, InvoiceLine, UsageDay, UsageSnapshot
+from crm.payments import credit_invoice
 from crm.states import InvoiceKind
 from events.models import OutboxEvent
 from hosting.models import MinerHour, Site
 from tests.crm.billing_cast import METERED, OCTOBER, agree, run_machines
 from tests.crm.ledger_month import add_up_groups
 
-NOVEMBER = date(2026, 11, 1)
+SEPTEMBER, NOVEMBER = date(2026, 9, 1), date(2026, 11, 1)
 
 
 @pytest.fixture
@@ -188,12 +195,70 @@ def test_a_credited_month_can_be_billed_once_more(month, admin):
 
 def test_deposit_and_setup_come_with_the_first_invoice_only(site, make_miner, client_a, admin):
     machine = make_miner("A-1", client=client_a)
-    agree(client_a, site, **METERED, deposit=Decimal(500), setup_fee=Decimal(50), starts_on=date(2026, 9, 1))
+    agree(client_a, site, **METERED, deposit=Decimal(500), setup_fee=Decimal(50), starts_on=SEPTEMBER)
     kinds = []
-    for first in (date(2026, 9, 1), OCTOBER):
+    for first in (SEPTEMBER, OCTOBER):
         run_machines(site, [machine], first)
         kinds.append([line.kind for line in issue_run(first, by=admin).bills[0].lines])
     assert kinds == [["energy", "deposit", "setup"], ["energy"]]
+
+
+@pytest.fixture
+def deposit_due(site, make_miner, client_a):
+    """One machine from September on, with a deposit on the first invoice."""
+    machine = make_miner("A-1", client=client_a)
+    for first in (SEPTEMBER, OCTOBER):
+        run_machines(site, [machine], first)
+    return agree(client_a, site, **METERED, deposit=Decimal(500), starts_on=SEPTEMBER)
+
+
+def deposits() -> list[Decimal]:
+    return list(InvoiceLine.objects.filter(kind="deposit").order_by("pk").values_list("amount", flat=True))
+
+
+def test_a_deposit_that_was_credited_with_its_month_is_asked_for_again(deposit_due, admin):
+    first = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    issue_run(OCTOBER, by=admin)
+    credit_invoice(first, reason="wrong rate", by=admin)
+    issue_run(SEPTEMBER, by=admin)
+    assert deposits() == [500, -500, 500]
+    assert [bill.outcome for bill in issue_run(OCTOBER, by=admin).bills] == [ALREADY]
+
+
+def test_a_held_draft_whose_deposit_another_month_took_does_not_go_out(deposit_due, admin):
+    MinerHour.objects.filter(starts_at__lt=month_at(SEPTEMBER, "UTC").ends_at).update(gap_s=1800)
+    held = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    issue_run(OCTOBER, by=admin)
+    with pytest.raises(InvoiceRefused, match="issue_invoices --month 2026-09"):
+        issue_held(held, reason="Meter read by hand", by=admin)
+    anew = issue_run(SEPTEMBER, by=admin).bills[0].invoice
+    assert issue_held(anew, reason="Meter read by hand", by=admin).status == "sent"
+    assert deposits() == [500]
+
+
+def test_a_held_draft_that_its_terms_have_left_goes_out_by_no_door(month, site, admin):
+    """Whoever lets it out has looked at what the month comes to now."""
+    MinerHour.objects.filter(client=month[0].client).update(gap_s=1800)
+    held = issue_run(OCTOBER, by=admin).bills[0].invoice
+    month[0].versions.update(rate_per_kwh=Decimal("0.05"))
+    with pytest.raises(InvoiceRefused, match="other figures"):
+        issue_held(held, reason="Meter read by hand", by=admin)
+    Invoice.objects.filter(pk=held.pk).update(held_for=None)
+    with pytest.raises(InvoiceRefused, match="other figures"):
+        issue_draft(held, by=admin)
+    assert Invoice.objects.get(pk=held.pk).status == "draft"
+    anew = issue_run(OCTOBER, by=admin).bills[0].invoice
+    assert issue_held(anew, reason="Meter read by hand", by=admin).lines.get().unit_price == Decimal("0.05")
+
+
+def test_one_draft_that_is_refused_does_not_stop_the_others(month, admin):
+    MinerHour.objects.filter(client=month[0].client).update(gap_s=1800)
+    held = issue_run(OCTOBER, by=admin, clients=[month[0].client]).bills[0].invoice
+    held.lines.all().delete()
+    Invoice.objects.filter(pk=held.pk).update(held_for=None, net=0, amount=0)
+    refused, other = issue_run(OCTOBER, by=admin).bills
+    assert (refused.outcome, other.outcome) == (HELD, ISSUED)
+    assert "no lines" in refused.holds[-1]
 
 
 def test_a_month_that_goes_on_is_previewed_and_not_issued(month, admin, time_machine):
@@ -202,6 +267,24 @@ def test_a_month_that_goes_on_is_previewed_and_not_issued(month, admin, time_mac
     with pytest.raises(MonthNotOver):
         issue_run(OCTOBER, by=admin)
     assert nothing_written()
+
+
+def test_machines_that_no_contract_bills_are_told(site, make_miner, client_a, client_b, capsys):
+    """To the hour at both ends: A's contract begins on the 10th, B has none, and a machine of the farm's own is nobody's."""
+    site.time_zone = "America/Chicago"
+    site.save()
+    run_machines(site, [make_miner("A-1", client=client_a), make_miner("B-1", client=client_b), make_miner("F-1")])
+    agree(client_a, site, starts_on=date(2026, 10, 10), ends_on=date(2026, 10, 31))
+    found = unbilled(OCTOBER)
+    assert [(one.client, one.hours) for one in found] == [("client-a", 10 * 24), ("client-b", 744)]
+    theirs = MinerHour.objects.filter(client=client_b).aggregate(kwh=Sum("kwh"))["kwh"]
+    assert found[1].kwh == theirs
+    assert unbilled(OCTOBER, clients=[client_b]) == found[1:]
+    assert unbilled(OCTOBER, site=Site.objects.create(name="South")) == []
+    call_command("issue_invoices", "--month", "2026-10", "--dry-run")
+    assert "client-b at North: 744 hours" in capsys.readouterr().out
+    call_command("issue_invoices", "--month", "2026-10", "--dry-run", "--json")
+    assert len(json.loads(capsys.readouterr().out)["without_contract"]) == 2
 
 
 def test_only_what_is_asked_for(month, make_miner, client_a, admin):
@@ -218,8 +301,6 @@ def test_only_what_is_asked_for(month, make_miner, client_a, admin):
 
 
 def test_the_command_says_what_it_did(month, capsys):
-    from django.core.management import CommandError, call_command
-
     call_command("issue_invoices", "--month", "2026-10", "--dry-run")
     assert "2 contracts, 0 to be looked at; nothing was written" in capsys.readouterr().out
     call_command("issue_invoices", "--month", "2026-10", "--json")
@@ -227,10 +308,13 @@ def test_the_command_says_what_it_did(month, capsys):
     assert (told["issued"], told["held"], told["bills"][0]["invoice"]) == (2, 0, "INV-2026-00001")
     call_command("issue_invoices", "--month", "2026-10", "--client", month[0].client.email)
     assert "0 issued, 1 issued before, 0 held as drafts" in capsys.readouterr().out
-    for wrong in (
-        ("--month", "october"),
-        ("--month", "2026-10", "--site", "nowhere"),
-        ("--month", "2026-10", "--client", "x"),
+    for wrong, told in (
+        (("--month", "october"), "write it as 2026-10"),
+        (("--month", "9999-12"), "write it as 2026-10"),
+        (("--month", "2099-12"), "preview it"),
+        (("--month", "2026-10", "--site", "nowhere"), r"Sites: North \("),
+        (("--month", "2026-10", "--site", ""), r"No site ''"),
+        (("--month", "2026-10", "--client", "x"), "see Users"),
     ):
-        with pytest.raises(CommandError):
+        with pytest.raises(CommandError, match=told):
             call_command("issue_invoices", *wrong)

@@ -19,7 +19,7 @@ from tests.analytics.ledger import fill_ledger, fill_market
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = NOW.date()
-QUERIES = 11
+QUERIES = 9
 
 
 def invoice(person, amount: str, due: date, **values) -> Invoice:
@@ -49,7 +49,29 @@ def test_open_money_by_age(client_a, owner):
         ("61 to 90 days", 1, Decimal("100.00")),
         ("older", 1, Decimal("100.00")),
     ]
-    assert (found.open_amount, found.currency) == (Decimal("729.50"), "USD")
+    assert found.open_amounts == [("USD", Decimal("729.50"))]
+
+
+def test_open_money_of_two_currencies_is_not_added_up(client, client_a, owner):
+    invoice(client_a, "100.00", TODAY)
+    invoice(client_a, "70.00", TODAY, currency="EUR")
+    found = look_at(client_a, by=owner, now=NOW, today=TODAY)
+    assert found.open_amounts == [("EUR", Decimal("70.00")), ("USD", Decimal("100.00"))]
+    assert {(age.currency, age.amount) for age in found.ages if age.invoices} == {("EUR", 70), ("USD", 100)}
+    client.force_login(owner)
+    page = client.get(reverse("crm:client", args=[client_a.pk])).content.decode()
+    assert "70.00 <small>EUR" in page
+    assert "170.00" not in page
+
+
+def test_an_invoice_ages_by_the_day_of_the_books(client, client_a, owner, settings, time_machine):
+    """Half an hour after midnight in Berlin it is late, whatever the day is in London."""
+    settings.INVOICE_TIME_ZONE = "Europe/Berlin"
+    invoice(client_a, "100.00", date(2026, 11, 19))
+    time_machine.move_to("2026-11-19T23:30:00Z")
+    client.force_login(owner)
+    found = client.get(reverse("crm:client", args=[client_a.pk])).context["client"]
+    assert [age.label for age in found.ages if age.invoices] == ["1 to 30 days"]
 
 
 def test_who_may_not_see_money_sees_none(client_a, operator):

@@ -56,6 +56,16 @@ def test_an_account_that_is_there_is_taken_unless_it_is_the_farms_own(operator, 
     assert Deal.objects.count() == 1
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["a@b.example\nBcc: c@d.example", "a@b.example, c@d.example", "a b@c.example"])
+def test_what_is_not_one_address_makes_no_account(operator, address):
+    """A lead keeps whatever a form brought; an account's address goes into the heads of mails."""
+    people = User.objects.count()
+    with pytest.raises(CannotConvert, match="not one e-mail address"):
+        convert_lead(save_lead(Lead(name="Buyer", email=address)), by=operator)
+    assert User.objects.count() == people
+
+
 @pytest.mark.django_db(transaction=True)
 def test_twice_and_by_two_people_at_once_makes_one_deal(operator, admin):
     lead = save_lead(Lead(**LEAD))

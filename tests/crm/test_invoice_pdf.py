@@ -209,6 +209,31 @@ def test_the_logo_of_that_day_stays_on_it(issued, settings, tmp_path):
 
 
 @pytest.mark.django_db
+def test_a_logo_that_cannot_be_drawn_is_left_out(issued, settings, tmp_path, caplog):
+    """It would stand in the invoice's hash, and no PDF could ever be made of it."""
+    logo = tmp_path / "logo.svg"
+    logo.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    settings.COMPANY_LOGO = str(logo)
+    bill = store_pdf(issued())
+    assert bill.seller["logo"] == ""
+    assert bill.pdf_sha256
+    assert "is no PNG or JPEG" in caplog.text
+
+
+@pytest.mark.django_db
+def test_names_taller_than_a_page_are_cut(issued):
+    bill = issued()
+    tall = "\n".join(["W" * 300] * 8)
+    page = printed(bill)
+    party = {"company": tall, "name": tall, "address": tall, "tax_id": tall, "email": "a@b.example"}
+    text = text_of_pdf(
+        render(replace(page, bill_to=party, seller={**page.seller, "name": tall, "address": [tall] * 60}))
+    )
+    assert "a@b.example" in text
+    assert "WWW…" in text
+
+
+@pytest.mark.django_db
 def test_a_credit_note_names_its_invoice_and_asks_for_nothing(issued, admin):
     bill = issued()
     note = credit_invoice(bill, reason="wrong <month>", by=admin)

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from crm.invoicing import store_pdf
 from crm.models import Invoice, InvoiceLine, Payment
-from crm.payments import credit_invoice, record_payment
+from crm.payments import credit_invoice, part_of, record_payment
 from minefarm.lib.rls import walled
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def bills(issued, draft, admin, client_a, client_b):
 
 
 def text(reply) -> str:
-    return reply.content.decode()
+    return reply.getvalue().decode()
 
 
 def test_a_customer_sees_their_issued_invoices_and_what_is_open(client, client_a, bills):
@@ -115,6 +115,10 @@ def test_the_csv_has_no_formula_in_it(client, admin, client_a, bills):
 def test_the_list_can_be_narrowed(client, client_a, admin, bills):
     record_payment(bills["second"], Decimal("110.00"), by=admin)
     client.force_login(client_a)
+    note = credit_invoice(bills["mine"], lines=part_of(bills["mine"], Decimal(1), "a cable"), reason="x", by=admin)
+    page = text(client.get(LIST, {"show": "open"}))
+    assert f">{bills['mine'].invoice_number}<" in page
+    assert note.invoice_number not in page  # issued, and nothing to pay
     page = text(client.get(LIST, {"show": "paid"}))
     assert bills["second"].invoice_number in page
     assert f">{bills['mine'].invoice_number}<" not in page

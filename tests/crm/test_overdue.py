@@ -7,7 +7,7 @@ from email import message_from_string
 
 import pytest
 from django.core import mail
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from crm.dunning import mark_overdue
 from crm.invoicing import IllegalInvoiceMove, mail_again
@@ -136,3 +136,12 @@ def test_the_command_tells_what_it_did_and_may_be_repeated(issued, capsys):
         call_command("mark_overdue_invoices", "--date", "2026-11-18", "--json")
         assert json.loads(capsys.readouterr().out) == {"on": "2026-11-18", "overdue": overdue, "reminded": overdue}
     assert Invoice.objects.get().status == "overdue"
+
+
+@pytest.mark.parametrize(("given", "told"), [("x", "write it as 2026-12-08"), ("2099-01-01", "still to come")])
+def test_the_command_takes_days_that_have_come(issued, given, told):
+    issued(issue_date=ISSUED)
+    with pytest.raises(CommandError, match=told):
+        call_command("mark_overdue_invoices", "--date", given)
+    assert Invoice.objects.get().status == "sent"
+    assert not InvoiceReminder.objects.exists()

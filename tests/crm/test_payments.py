@@ -35,6 +35,23 @@ def test_the_last_part_makes_it_paid(issued, admin):
     assert told[2].payload["balance"] == "0.00"
 
 
+def test_it_was_paid_on_the_day_of_the_last_money_in_whatever_order_it_is_entered(issued, admin):
+    bill = issued(issue_date=DAY - timedelta(days=5))
+    record_payment(bill, Decimal("60.00"), received_on=DAY, by=admin)
+    record_payment(bill, Decimal("50.00"), received_on=DAY - timedelta(days=2), by=admin)
+    bill.refresh_from_db()
+    assert (bill.status, bill.paid_date) == ("paid", DAY)
+
+
+def test_no_money_comes_from_the_future(issued, admin):
+    """The day may have begun where the payer sits."""
+    bill = issued()
+    record_payment(bill, Decimal("1.00"), received_on=today() + timedelta(days=1), by=admin)
+    with pytest.raises(InvoiceRefused, match="still to come"):
+        record_payment(bill, Decimal("1.00"), received_on=today() + timedelta(days=2), by=admin)
+    assert Payment.objects.count() == 1
+
+
 def test_no_more_than_is_open(issued, admin):
     bill = issued()
     record_payment(bill, Decimal("100.00"), by=admin)

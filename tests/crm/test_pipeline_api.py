@@ -6,8 +6,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import SiteLimit, User, UserStatus
 from crm.leads import save_lead
 from crm.models import Activity, Deal, DealStageChange, Lead
+from hosting.models import Site
 
 pytestmark = pytest.mark.django_db
 JSON = "application/json"
@@ -55,6 +57,16 @@ def test_a_deal_moves_from_where_it_was_seen(api, client_a, site):
     assert [one["title"] for one in api.get("/api/v1/crm/deals/?stage=proposal").json()["results"]] == ["D"]
 
 
+def test_a_closed_deal_is_as_probable_as_its_stage(api):
+    deal = Deal.objects.create(title="D")
+    row = f"/api/v1/crm/deals/{deal.pk}/"
+    assert api.post(f"{row}move/", {"to": "closed_won", "probability": 10}, JSON).status_code == 409
+    assert api.post(f"{row}move/", {"to": "closed_won"}, JSON).json()["probability"] == 100
+    refused = api.patch(row, {"probability": 10}, JSON)
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["probability"])
+    assert api.patch(row, {"probability": 100, "title": "E"}, JSON).json()["title"] == "E"
+
+
 def test_activities_are_about_something(api):
     assert api.post("/api/v1/crm/activities/", {"kind": "note", "subject": "x"}, JSON).status_code == 400
     deal = Deal.objects.create(title="D")
@@ -84,6 +96,31 @@ def test_leads_deals_and_tasks_are_found_by_whose_they_are_and_what_waits(api, o
     assert found("activities/?open=true") == {"to do"}
     assert found("activities/?open=false") == {"done"}
     assert api.get("/api/v1/crm/leads/?overdue=perhaps").status_code == 400
+
+
+def test_staff_of_one_site_know_nothing_of_deals_at_others(client, make_user, operator, site):
+    south = Site.objects.create(name="South")
+    limited = make_user("user", "operator-2")
+    SiteLimit.objects.create(user=limited, site_id=south.pk)
+    client.force_login(limited)
+    deals = {name: Deal.objects.create(title=name, site=at) for name, at in (("N", site), ("S", south), ("any", None))}
+    for deal in deals.values():
+        Activity.objects.create(deal=deal, kind="note", subject=deal.title)
+    assert {row["title"] for row in client.get("/api/v1/crm/deals/").json()["results"]} == {"S", "any"}
+    assert {row["subject"] for row in client.get("/api/v1/crm/activities/").json()["results"]} == {"S", "any"}
+    assert client.get(reverse("crm:deal", args=[deals["N"].pk])).status_code == 404
+    assert client.post(reverse("crm:deal_move", args=[deals["N"].pk]), {"to": "proposal"}).status_code == 404
+    reply = client.post("/api/v1/crm/activities/", {"kind": "note", "subject": "x", "deal_id": deals["N"].pk}, JSON)
+    assert reply.status_code == 400
+    client.force_login(operator)
+    assert len(client.get("/api/v1/crm/deals/").json()["results"]) == 3
+
+
+def test_nobody_who_left_is_given_a_lead(api, make_user):
+    gone = make_user("user", "operator-2")
+    User.objects.filter(pk=gone.pk).update(status=UserStatus.DISABLED)
+    reply = api.post("/api/v1/crm/leads/", {"name": "Buyer", "owner": gone.email}, JSON)
+    assert (reply.status_code, list(reply.json()["error"]["fields"])) == (400, ["owner"])
 
 
 @pytest.mark.parametrize("name", ["lead", "deal", "activity"])

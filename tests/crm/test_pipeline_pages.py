@@ -7,11 +7,16 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from crm.invoicing import issue_invoice
 from crm.leads import save_lead
 from crm.models import Activity, Deal, Lead
+from crm.payments import record_payment
+from tests.crm.billing_cast import agree
 
 pytestmark = pytest.mark.django_db
 
@@ -102,9 +107,57 @@ def test_leads_are_searched_and_those_to_follow_up_found(desk):
 def test_files_hold_no_formulas(desk, deal):
     save_lead(Lead(name="=1+1", company="@x"))
     Deal.objects.filter(pk=deal.pk).update(title="+cmd|' /C calc'!A0")
-    (lead,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:leads_csv")).content.decode()))
-    (row,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:deals_csv")).content.decode()))
+    (lead,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:leads_csv")).getvalue().decode()))
+    (row,) = csv.DictReader(io.StringIO(desk.get(reverse("crm:deals_csv")).getvalue().decode()))
     assert (lead["name"], lead["company"], row["title"]) == ("'=1+1", "'@x", "'+cmd|' /C calc'!A0")
+
+
+def test_files_are_sent_while_they_are_read(desk, django_assert_num_queries):
+    for number in range(3):
+        save_lead(Lead(name=f"L-{number}"))
+    reply = desk.get(reverse("crm:leads_csv"))
+    assert reply.streaming
+    with django_assert_num_queries(1):
+        assert len(reply.getvalue().decode().splitlines()) == 4
+
+
+LISTS = (
+    *(reverse(f"crm:{name}") for name in ("deals", "leads", "clients")),
+    reverse("invoices:invoices"),
+    *(
+        reverse(f"admin:crm_{name}_changelist")
+        for name in ("lead", "deal", "activity", "invoice", "contract", "payment")
+    ),
+    *(f"/api/v1/crm/{name}/" for name in ("leads", "deals", "activities", "invoices", "payments", "contracts")),
+)
+
+
+def test_no_list_asks_more_questions_for_more_rows(client, owner, make_user, make_miner, site, draft):
+    """Every row has people of its own: one that is looked up by itself would show."""
+
+    def rows(numbers):
+        for number in numbers:
+            person, seller = make_user("client", f"c-{number}"), make_user("user", f"s-{number}")
+            lead = save_lead(Lead(name=f"L-{number}", owner=seller))
+            deal = Deal.objects.create(title=f"D-{number}", lead=lead, client=person, owner=seller, site=site)
+            Activity.objects.create(lead=lead, deal=deal, kind="task", subject="x", author=seller, assigned_to=seller)
+            agree(person, site, f"C-{number}")
+            make_miner(f"M-{number}", client=person)
+            record_payment(issue_invoice(draft(person, deal=deal), by=seller), Decimal(1), by=seller)
+
+    def questions() -> dict[str, int]:
+        counts = {}
+        for path in LISTS:
+            with CaptureQueriesContext(connection) as asked:
+                assert client.get(path).status_code == 200, path
+            counts[path] = len(asked)
+        return counts
+
+    client.force_login(owner)
+    rows(range(2))
+    few = questions()  # and a few that are kept per process: fewer than the rows to come
+    rows(range(2, 8))
+    assert {path: asked for path, asked in questions().items() if asked > few[path]} == {}
 
 
 def test_leads_are_lost_from_the_admin_for_a_reason(desk):

@@ -8,9 +8,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from crm.billing.letting_out import issue_held
 from crm.billing.runs import issue_run
 from crm.billing.verify import verify
-from crm.models import Invoice
+from crm.invoicing import add_up
+from crm.models import Invoice, InvoiceLine
+from crm.models.invoices import BY_HAND
+from hosting.models import MinerHour
 from tests.crm.billing_cast import METERED, OCTOBER, agree, run_machines
 
 
@@ -87,6 +91,26 @@ def test_a_line_more_or_less_is_found(billed):
     with triggers_off("crm_invoice_lines") as cursor:
         cursor.execute("DELETE FROM crm_invoice_lines")
     assert "the invoice has 0 lines, the usage gives 1" in verified(billed)
+
+
+def test_what_somebody_added_stands_beside_what_was_computed_and_outlives_a_run(site, make_miner, client_a, admin):
+    """A late fee is added to the next draft: the usage knows nothing of it, and the ledger may make the draft anew."""
+    run_machines(site, [make_miner("A-1", client=client_a)])
+    agree(client_a, site)
+    MinerHour.objects.update(gap_s=1800)
+    held = issue_run(OCTOBER, by=admin).bills[0].invoice
+    line = {"kind": "late_fee", "description": "Late", "quantity": 1, "unit_price": 25, "amount": 25, "detail": BY_HAND}
+    InvoiceLine.objects.create(invoice=held, position=2, **line)
+    add_up(held)
+    MinerHour.objects.update(gap_s=1200)
+    bill = issue_run(OCTOBER, by=admin).bills[0]
+    assert bill.invoice.pk != held.pk
+    assert (bill.invoice.lines.count(), bill.amount) == (2, bill.invoice.amount)
+    issued = issue_held(bill.invoice, reason="The site's meter agrees", by=admin)
+    assert verified(issued) == []
+    with triggers_off("crm_invoice_lines") as cursor:
+        cursor.execute("UPDATE crm_invoice_lines SET amount = 20, unit_price = 20 WHERE kind = 'late_fee'")
+    assert any("the lines come to" in text for text in verified(issued))
 
 
 def test_a_pdf_that_was_written_over_or_lost_is_found(billed, settings):

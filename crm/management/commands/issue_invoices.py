@@ -4,10 +4,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import User
 from accounts.roles import Role
+from crm.billing.bills import ALREADY, HELD, ISSUED, Bill, RunPreview
 from crm.billing.months import BadMonth, month_of
-from crm.billing.runs import ALREADY, HELD, ISSUED, Bill, RunPreview, issue_run
+from crm.billing.runs import issue_run
 from crm.billing.snapshots import MonthNotOver
-from hosting.models import Site
+from crm.billing.unbilled import unbilled
+from hosting.management.sites import site_named
 from minefarm.lib.command import FarmCommand, progress
 from minefarm.lib.records import UNKNOWN
 
@@ -31,7 +33,8 @@ class Command(FarmCommand):
             first = month_of(month)
         except BadMonth as error:
             raise CommandError(str(error), returncode=2) from error
-        site, client = _site(options["site"]), _client(options["client"])
+        site = None if options["site"] is None else site_named(options["site"])
+        client = _client(options["client"])
         try:
             with progress(show=not json) as bar:
                 task = bar.add_task("previewing" if dry_run else "issuing", total=None)
@@ -45,18 +48,10 @@ class Command(FarmCommand):
                 )
         except MonthNotOver as error:
             raise CommandError(str(error)) from error
-        self.emit(document_of(run), text_of(run), as_json=json)
-
-
-def _site(name: str | None) -> Site | None:
-    if name is None:
-        return None
-    try:
-        return Site.objects.all().named(name)
-    except Site.DoesNotExist as error:
-        raise CommandError(f"There is no site {name!r}: the Admin lists them, under Sites.") from error
-    except Site.MultipleObjectsReturned as error:
-        raise CommandError(f"Several sites are named {name!r}: give its number.") from error
+        missed = unbilled(first, site=site, clients=None if client is None else [client])
+        document = document_of(run) | {"without_contract": [one.row() for one in missed]}
+        text = "\n".join([text_of(run), *(f"{one}: add one in the Admin, under Hosting contracts" for one in missed)])
+        self.emit(document, text, as_json=json)
 
 
 def _client(email: str | None) -> User | None:
@@ -83,7 +78,9 @@ def document_of(run: RunPreview) -> dict[str, object]:
 
 def text_of(run: RunPreview) -> str:
     if not run.bills:
-        return f"No contract holds in {run.month:%Y-%m}: add one in the Admin, under Hosting contracts."
+        return (
+            f"No contract that was asked for holds in {run.month:%Y-%m}: the Admin has them, under Hosting contracts."
+        )
     rows = [("contract", "customer", "kWh", "read", "amount", ""), *(_cells(bill) for bill in run.bills)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [

@@ -1,3 +1,4 @@
+from argparse import ArgumentTypeError
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -5,7 +6,19 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from crm.dunning import Dunned, mark_overdue
+from crm.invoicing import today
 from minefarm.lib.command import FarmCommand
+
+
+def day(text: str) -> date:
+    """A day up to today: what is late tomorrow must not be marked, and dunned, today."""
+    try:
+        given = date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day: write it as 2026-12-08") from None
+    if given > today():
+        raise ArgumentTypeError(f"{text} is still to come: give a day up to today, {today()}")
+    return given
 
 
 class Command(FarmCommand):
@@ -14,7 +27,7 @@ class Command(FarmCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--date", type=date.fromisoformat, help="as of this day; default today")
+        parser.add_argument("--date", type=day, help="as of this day, which may not be to come; default today")
 
     def handle(self, *, date: date | None, json: bool, **_options: Any) -> None:
         done = mark_overdue(date)

@@ -9,7 +9,7 @@ The same story gives the same bytes, whenever it is built. Nothing here reads a 
 from minefarm.lib.pdf.charts import bars
 from minefarm.lib.pdf.fonts import BOLD, REGULAR, clean, in_reading_order
 from minefarm.lib.pdf.frame import CONTENT_WIDTH, MARGIN, build
-from minefarm.lib.pdf.logo import emblem, picture
+from minefarm.lib.pdf.logo import can_be_drawn, emblem, picture
 from minefarm.lib.pdf.parts import GREEN, GREY, INK, STYLES, Text, para, table
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Text",
     "bars",
     "build",
+    "can_be_drawn",
     "clean",
     "emblem",
     "in_reading_order",

@@ -6,6 +6,7 @@ from reportlab.graphics.shapes import Drawing, Polygon, Rect
 from reportlab.lib.colors import HexColor
 from reportlab.platypus import Flowable, Image
 
+from minefarm.lib.pdf.frame import build
 from minefarm.lib.pdf.parts import GREEN
 
 
@@ -22,3 +23,12 @@ def emblem(size: float) -> Drawing:
 def picture(data: bytes, *, width: float, height: float) -> Flowable:
     """A PNG or JPEG within that room, not stretched."""
     return Image(BytesIO(data), width=width, height=height, kind="proportional", hAlign="LEFT")
+
+
+def can_be_drawn(data: bytes) -> bool:
+    """Whether it is a picture at all: a document that was issued with another can never be printed."""
+    try:
+        build([picture(data, width=10.0, height=10.0)], title="trial")
+    except Exception:  # noqa: BLE001  whatever ReportLab and its reader of pictures raise
+        return False
+    return True
