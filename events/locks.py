@@ -63,9 +63,16 @@ class Lease:
     """
 
     def __init__(
-        self, lock: SchedulerLock, *, attempt_started: float, on_lost: Callable[[], None] | None = None
+        self,
+        lock: SchedulerLock,
+        *,
+        attempt_started: float,
+        on_lost: Callable[[], None] | None = None,
+        stalled_after_s: float | None = None,
     ) -> None:
         self.lock = lock
+        self.stalled_after_s = stalled_after_s
+        self._moved_at = time.monotonic()
         self.ttl_s = lock.ttl_s
         self.margin_s = min(1.0, lock.ttl_s / 10)
         self.lost = Lost(self.trust_left_s)
@@ -99,6 +106,11 @@ class Lease:
         if self.lost.is_set():
             self.tell_lost("no heartbeat has succeeded in time")
             raise LockLost(f"the lock {self} was lost; the job must stop here")
+        self._moved_at = time.monotonic()
+
+    def is_stalled(self) -> bool:
+        """Whether the job has asked for nothing in so long that it hangs somewhere: its heartbeats would lie."""
+        return self.stalled_after_s is not None and time.monotonic() - self._moved_at > self.stalled_after_s
 
     def fence(self) -> None:
         """First statement of a guarded transaction. Raises LockLost, and then nothing may be written."""
@@ -135,18 +147,25 @@ class Lease:
 
 
 @contextmanager
-def held(lock_key: str, *, ttl_s: float = 120.0, on_lost: Callable[[], None] | None = None) -> Iterator[Lease]:
+def held(
+    lock_key: str,
+    *,
+    ttl_s: float = 120.0,
+    on_lost: Callable[[], None] | None = None,
+    stalled_after_s: float | None = None,
+) -> Iterator[Lease]:
     """Hold the lock while the block runs. Raises LockBusy when another process has it.
 
     A thread sends a heartbeat every third of `ttl_s` on a connection of its own, which is opened with the first one: a job that
     is done sooner never pays for it. `on_lost` is called once from that thread, or from `check`. The row stays when the lock
-    is given back.
+    is given back. With `stalled_after_s` heartbeats end, and the lock is lost, when the job called neither `check` nor
+    `transaction` for so long.
     """
     started = time.monotonic()
     lock = SchedulerLock.acquire(lock_key, timeout=ttl_s)
     if lock is None:
         raise LockBusy(f"another process holds the lock {lock_key!r}; `manage.py scheduler_locks` shows which")
-    lease = Lease(lock, attempt_started=started, on_lost=on_lost)
+    lease = Lease(lock, attempt_started=started, on_lost=on_lost, stalled_after_s=stalled_after_s)
     heart = Heart(lease, connection.get_connection_params())
     heart.start()
     try:
@@ -198,6 +217,9 @@ class Heart(threading.Thread):
         due = time.monotonic()
         try:
             while not self._stopped.is_set():
+                if self.lease.is_stalled():
+                    self.lease.tell_lost(f"the job hangs since {self.lease.stalled_after_s:.0f} s")
+                    return
                 if time.monotonic() >= due:
                     due = time.monotonic() + (period_s if await self._attempt() else min(RETRY_S, period_s / 3))
                 if self.lease.lost.is_set():

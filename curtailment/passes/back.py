@@ -28,6 +28,7 @@ WAKE_WITHIN = timedelta(minutes=5)
 # An order to sleep that was on the wire when it was called off arrives by then: an order to wake must not overtake it.
 CROSSING = timedelta(seconds=12)
 LOOK_FIRST_AFTER = 4  # orders to wake; from then on only who answers, and does not hash, gets another one
+MOST_LOOKS = 300  # at once: a whole site that is dead must not hold the others up
 LEAST_WAVE, MOST_WAVE, SHARE = 10, 100, Decimal("0.02")
 
 OVER = """
@@ -78,18 +79,26 @@ WHERE t.state = 'restoring' AND command.status = 'accepted' AND command.sent_at 
   AND (command.after -> -1 ->> 'answered')::boolean AND (command.after -> -1 ->> 'power_measured')::boolean
   AND (command.after -> -1 ->> 'power_w')::numeric < 0.1 * t.baseline_w
 """
-DUE = f"""
-SELECT t.id, t.plan_id, p.site_id, t.miner_id, t.baseline_w, miner.status, t.dispatched_at IS NULL, ({WANTED_BY}),
-       t.state = 'restoring', t.attempts
+READY = f"""
 FROM curtailment_plan_miners t JOIN curtailment_plans p ON p.id = t.plan_id JOIN hosting_miners miner ON miner.id = t.miner_id
 WHERE t.state NOT IN ('done', 'released') AND t.next_attempt_at <= clock_timestamp() AND NOT {FROZEN}
   AND (p.recovery_state IN ('recovering', 'incomplete')
        OR t.release_requested_at IS NOT NULL AND p.status IN ('executing', 'executed') AND p.recovery_state = 'scheduled')
   AND NOT EXISTS (SELECT FROM miner_commands command WHERE command.id = t.command_id AND command.finished_at IS NULL)
   AND NOT (t.state = 'restoring' AND t.command_id IS NOT NULL)
+"""
+SITES = f"SELECT DISTINCT p.site_id {READY} ORDER BY 1"
+TIRED = f"""
+SELECT t.id, t.miner_id {READY} AND t.state = 'restoring' AND t.attempts >= %(orders)s
+ORDER BY t.next_attempt_at LIMIT {MOST_LOOKS}
+"""
+DUE = f"""
+SELECT t.id, t.plan_id, t.miner_id, t.baseline_w, miner.status, t.dispatched_at IS NULL, ({WANTED_BY}),
+       t.state = 'restoring', t.attempts
+{READY} AND p.site_id = %(site)s
 ORDER BY t.release_requested_at IS NULL, t.baseline_w / nullif(t.hashrate_ths, 0) NULLS LAST, t.id
 FOR UPDATE OF t
-"""  # noqa: S608
+"""
 CLAIM = """
 UPDATE curtailment_plan_miners
 SET attempts = CASE WHEN state = 'restoring' THEN attempts + 1 ELSE 1 END, state = 'restoring', fence = %(fence)s,
@@ -109,13 +118,13 @@ SILENT = f"""
 UPDATE curtailment_plan_miners t SET next_attempt_at = {REST}, last_error = %(why)s, fence = %(fence)s
 WHERE id = ANY(%(ids)s)
 """  # noqa: S608
-Row = tuple[int, int, int, int, Decimal, str, bool, int | None, bool, int]
+Row = tuple[int, int, int, Decimal, str, bool, int | None, bool, int]
 
 
 def begin(lease: Lease, report: PassReport) -> None:
     """Plans whose time is over turn back; what is open of their orders to sleep is called off in the same transaction."""
     for (plan_id,) in query(OVER):
-        with lease.transaction():
+        with report.apart(f"turning plan {plan_id} back"), lease.transaction():
             if not change(TURN, {"plan": plan_id}):
                 continue
             change(AT_ONCE, {"plan": plan_id})
@@ -155,11 +164,9 @@ def wake(lease: Lease, report: PassReport) -> None:
     """One wave of each site, and again those whose last order brought nothing."""
     _call_off_idle_wakes(lease)
     again = _look(lease, report)
-    with lease.transaction():
-        by_site: dict[int, list[Row]] = defaultdict(list)
-        for row in query(DUE):
-            by_site[row[2]].append(row)
-        for site_id, rows in by_site.items():
+    for (site_id,) in query(SITES):
+        with report.apart(f"bringing machines of site {site_id} back"), lease.transaction():
+            rows: list[Row] = query(DUE, {"site": site_id})
             report.ordered_on += _wake(site_id, rows, again, lease.lock.lock_version, report)
     faults.point("after wake pre-write")
 
@@ -178,8 +185,7 @@ def _call_off_idle_wakes(lease: Lease) -> None:
 
 def _look(lease: Lease, report: PassReport) -> set[int]:
     """Of machines with several orders behind them, those that answer and do not hash; the others get no order, and no line."""
-    with lease.transaction():
-        tired = {row[3]: row[0] for row in query(DUE) if row[8] and row[9] >= LOOK_FIRST_AFTER}
+    tired = {miner: row for row, miner in query(TIRED, {"orders": LOOK_FIRST_AFTER})}
     if not tired:
         return set()
     machines = [known.machine for known in machines_of(list(tired)).values()]
@@ -204,7 +210,7 @@ def _wake(site_id: int, rows: list[Row], again: set[int], fence: int, report: Pa
     policy = SitePolicy.objects.filter(site=site_id).first() or SitePolicy(site_id=site_id)
     machines, watts = _room(policy, {row[1] for row in rows})
     give: dict[int, dict[int, int]] = defaultdict(dict)  # plan: machine: row
-    for row, plan_id, _, miner, baseline_w, status, untouched, wanted_by, repeated, attempts in rows:
+    for row, plan_id, miner, baseline_w, status, untouched, wanted_by, repeated, attempts in rows:
         if wanted_by is not None:
             report.released += end_rows([row], "released", f"held by plan {wanted_by}", fence)
         elif untouched and status != CURTAILED:

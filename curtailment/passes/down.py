@@ -86,13 +86,14 @@ class Room:
 def stop_waves(lease: Lease, report: PassReport) -> None:
     """One wave of each running plan, the urgent ones first."""
     for (plan_id,) in query(PLANS):
-        plan = CurtailmentPlan.objects.select_related("site").get(pk=plan_id)
-        policy = SitePolicy.of(plan.site)
-        with lease.transaction():
-            report.replaced += _replace(plan)
-        with lease.transaction():
-            report.ordered_off += _stop(plan, policy, lease.lock.lock_version, report)
-        faults.point("after pre-write")
+        with report.apart(f"stopping machines of plan {plan_id}"):
+            plan = CurtailmentPlan.objects.select_related("site").get(pk=plan_id)
+            policy = SitePolicy.of(plan.site)
+            with lease.transaction():
+                report.replaced += _replace(plan)
+            with lease.transaction():
+                report.ordered_off += _stop(plan, policy, lease.lock.lock_version, report)
+            faults.point("after pre-write")
 
 
 def _stop(plan: CurtailmentPlan, policy: SitePolicy, fence: int, report: PassReport) -> int:

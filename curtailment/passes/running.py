@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LOCK_KEY = "curtailment"
 IDLE_S = 1.0
 WORK_S = 1.0  # at the commands, before rows are looked at again
+STALLED_AFTER_S = 150.0  # longer than asking thousands of dead machines takes; then the lock is the watchdog's to have
 
 
 def never() -> bool:
@@ -38,7 +39,7 @@ def run_pass(*, seconds: float = 0.0, restore_only: bool = False, stopped: Calla
     """
     report = PassReport()
     try:
-        with held(LOCK_KEY, ttl_s=settings.CURTAILMENT_LOCK_TTL_S) as lease:
+        with held(LOCK_KEY, ttl_s=settings.CURTAILMENT_LOCK_TTL_S, stalled_after_s=STALLED_AFTER_S) as lease:
             report.fence = lease.lock.lock_version
             _iterate(lease, report, time.monotonic() + seconds, stopped, restore_only=restore_only)
     except LockBusy:
@@ -67,18 +68,28 @@ def _iterate(
 
 def _once(lease: Lease, report: PassReport, mine: str, *, restore_only: bool) -> None:
     """The way back goes before the way down; but a plan that begins keeps what another one, which ends, would wake."""
-    harvest.look_at_rows(lease, report)
-    back.call_off_at_frozen_sites(lease)
-    back.begin(lease, report)
+    with report.apart("reading results"):
+        harvest.look_at_rows(lease, report)
+    with report.apart("keeping frozen sites still"):
+        back.call_off_at_frozen_sites(lease)
+    with report.apart("turning plans back"):
+        back.begin(lease, report)
     if not restore_only:
-        starting.start_due(lease, report)
-    back.wake(lease, report)
+        with report.apart("beginning plans"):
+            starting.start_due(lease, report)
+    with report.apart("bringing machines back"):
+        back.wake(lease, report)
     if not restore_only:
-        down.stop_waves(lease, report)
-        measuring.look(lease, report)
-    _carry_out(lease, mine)
-    harvest.look_at_rows(lease, report)
-    figures.bring_up_to_date(lease, report)
+        with report.apart("stopping machines"):
+            down.stop_waves(lease, report)
+        with report.apart("looking at machines that are off"):
+            measuring.look(lease, report)
+    with report.apart("carrying orders out"):
+        _carry_out(lease, mine)
+    with report.apart("reading results"):
+        harvest.look_at_rows(lease, report)
+    with report.apart("bringing plans up to date"):
+        figures.bring_up_to_date(lease, report)
 
 
 def _carry_out(lease: Lease, mine: str) -> None:
@@ -87,5 +98,7 @@ def _carry_out(lease: Lease, mine: str) -> None:
     waiting = PlanMiner.objects.open().filter(command__finished_at=None, command__isnull=False)
     batches = list(waiting.order_by().values_list("command__batch", flat=True).distinct())
     if batches:
-        work_commands(seconds=WORK_S, only=Q(batch__in=batches), claimer=mine, stopped=lease.lost.is_set)
+        work_commands(
+            seconds=WORK_S, only=Q(batch__in=batches), claimer=mine, stopped=lease.lost.is_set, progress=lease.check
+        )
         faults.point("after packet")

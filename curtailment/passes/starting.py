@@ -101,11 +101,12 @@ def start_due(lease: Lease, report: PassReport) -> None:
             report.missed += 1
         report.released += change(LET_GO, {"fence": lease.lock.lock_version})
     for (plan_id,) in query(DUE, within):
-        targets = [Target(*row) for row in query(TARGETS, {"plan": plan_id})]
-        seen = _ask([target.miner_id for target in targets if target.to_be_asked])
-        with lease.transaction():
-            _begin(plan_id, targets, seen, lease.lock.lock_version, report)
-        faults.point("after start")
+        with report.apart(f"beginning plan {plan_id}"):
+            targets = [Target(*row) for row in query(TARGETS, {"plan": plan_id})]
+            seen = _ask([target.miner_id for target in targets if target.to_be_asked])
+            with lease.transaction():
+                _begin(plan_id, targets, seen, lease.lock.lock_version, report)
+            faults.point("after start")
 
 
 def _ask(miner_ids: list[int]) -> dict[int, Evidence]:

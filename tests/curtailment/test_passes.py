@@ -167,6 +167,32 @@ def test_a_frozen_site_hears_nothing_and_a_released_machine_comes_back_alone(mac
     assert breaches() == []
 
 
+def test_a_plan_that_cannot_run_holds_up_no_machines_way_back(machines_at, site, caplog):
+    miners = machines_at(94, 2)
+    hasty(site)
+    hash_now(miners)
+    good = approved_plan(site, miners[:1])
+    until(lambda: states(good) == {"confirmed": 1})
+    end(good)
+    broken = approved_plan(site, miners[1:], seconds=600)
+
+    def fail(name: str) -> None:
+        if name in {"after start", "after pre-write"}:
+            raise ValueError(name)
+
+    faults.install(fail)
+    try:
+        first = run_pass()
+        until(lambda: states(good) == {"done": 1})
+    finally:
+        faults.install(None)
+    assert first.faults >= 1
+    assert f"beginning plan {broken.pk} failed" in caplog.text
+    assert CurtailmentPlan.objects.get(pk=good.pk).recovery_state == "recovered"
+    until(lambda: states(broken) == {"confirmed": 1})
+    assert breaches() == []
+
+
 def test_a_plan_whose_beginning_was_missed_is_never_run_late(make_miner, site):
     plan = approved_plan(site, [make_miner("M-1")], begins_in=-1000, seconds=4000)
     run_pass()

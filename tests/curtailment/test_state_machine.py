@@ -59,7 +59,7 @@ EMPTIED = (
 LONG_ENOUGH = 60  # passes, half a minute apart
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The process dies here, as far as the pass can tell."""
 
 

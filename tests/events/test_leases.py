@@ -77,6 +77,18 @@ def test_a_held_lock_is_refused_to_others_and_given_back_with_its_row():
     assert SchedulerLock.objects.get().expires_at < database_now()
 
 
+def test_a_job_that_hangs_loses_the_lock_though_its_thread_lives():
+    with held("job", ttl_s=0.9, stalled_after_s=1.2) as lease:
+        for _ in range(8):
+            time.sleep(0.25)
+            lease.check()  # it moves on: the lock is kept past both times
+        assert lease.lost.wait(3.0)
+        time.sleep(1.0)  # until its last heartbeat runs out
+        assert SchedulerLock.acquire("job") is not None
+        with pytest.raises(LockLost):
+            lease.check()
+
+
 def test_a_job_that_is_done_soon_opens_no_connection():
     with held("job", ttl_s=60):
         wait_for_no_heartbeat()

@@ -33,6 +33,8 @@ class Command(FarmCommand):
         report = PassReport() if loop else run_pass()
         document = report.as_dict()
         self.emit(document, describe(report), as_json=json)
+        if report.faults:
+            raise SystemExit(1)
 
 
 def run_loop() -> None:
