@@ -21,7 +21,8 @@ class StaffRecords(RecordAdmin):
     """Rows of the sites that one reaches."""
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        return self.model.objects.for_user(actor(request))
+        rows: QuerySet[Any] = self.model.objects.for_user(actor(request))
+        return rows
 
 
 @admin.register(CurtailmentRule)
