@@ -129,6 +129,7 @@ def things(client_a, client_b, guest, operator, admin, owner, site, miner_a, min
         "/api/v1/curtailment/plans/": approve_raw(a_plan(site, [miner_a], by=operator), admin).pk,
         "/tickets/": ticket.pk,
         "/api/v1/tickets/": ticket.pk,
+        "/invoices/contracts/": contract.pk,
         "/invoices/": invoice.pk,
         "/api/v1/crm/invoices/": invoice.pk,
         "/api/v1/crm/payments/": payment.pk,
