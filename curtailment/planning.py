@@ -27,6 +27,8 @@ MAX_REASON = 500
 HARD_LIMIT = timedelta(days=7)
 LATE = timedelta(minutes=15)  # a start so long ago means now; an older one is a mistake
 SHOWN_WRONG = 5
+# As the column has it: what was rounded when it is stored would not be what its hash says, and nobody could approve it.
+TOO_MUCH_MW, A_WATT_MW = Decimal(1_000_000), Decimal("0.000001")
 
 
 class WrongPlan(ValueError):
@@ -233,6 +235,11 @@ def _checked(ask: Ask, now: datetime) -> Ask:
         (
             ask.target_mw is not None and not ask.target_mw > 0,
             "The target is MW above 0, such as 1.5.",
+        ),
+        (ask.target_mw is not None and ask.target_mw >= TOO_MUCH_MW, "The target is in MW, below 1,000,000."),
+        (
+            ask.target_mw is not None and ask.target_mw < TOO_MUCH_MW and ask.target_mw % A_WATT_MW != 0,
+            "The target is MW with at most 6 digits after the point, which is whole watts.",
         ),
         (
             ask.target_mw is None and ask.miners is None,

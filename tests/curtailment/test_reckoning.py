@@ -34,7 +34,9 @@ def off(miner=1, client=A, since=0, until=60, watts="3250"):
 
 amounts = st.decimals(0, 10**9, places=4)
 prices = st.one_of(st.none(), st.decimals(-1, 5, places=6))
-measured = st.builds(Measured, known_s=st.decimals(0, 3600, places=2), avoided_ws=amounts, forgone_ths_s=st.none() | amounts)
+measured = st.builds(
+    Measured, known_s=st.decimals(0, 3600, places=2), avoided_ws=amounts, forgone_ths_s=st.none() | amounts
+)
 cut = st.builds(Slot, st.just(T0), prices, st.just("USD"), st.one_of(st.none(), st.decimals(0, 200, places=6)))
 parts = st.lists(st.tuples(cut, measured), max_size=6)
 machines = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([A, B, None]), st.sampled_from(["USD", "EUR"]), parts))
