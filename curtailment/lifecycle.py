@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from curtailment.content import content_hash as hash_of
+from curtailment.drafting import HARD_LIMIT
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePolicy
-from curtailment.planning import HARD_LIMIT
 from curtailment.poke import poke
 from curtailment.refusals import IllegalMove, NotAllowed, OwnPlan, PlanConflict, StaleVersion, WrongInput
 from curtailment.states import (

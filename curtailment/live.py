@@ -144,7 +144,7 @@ SELECT extract(epoch FROM t.recorded_at)::bigint,
 FROM miner_telemetry t JOIN unnest(%(miners)s::int[], %(baselines)s::numeric[]) AS o (miner_id, baseline_w)
     ON o.miner_id = t.miner_id
 WHERE t.recorded_at = ANY(%(minutes)s) AND t.recorded_at >= %(start)s AND t.recorded_at <= %(end)s
-    AND t.miner_id = ANY(%(miners)s) AND t.power_consumption IS NOT NULL
+    AND t.miner_id = ANY(%(miners)s) AND t.power_consumption IS NOT NULL AND NOT t.power_estimated
 GROUP BY 1
 """
 

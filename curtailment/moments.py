@@ -13,11 +13,14 @@ class NoSuchTime(ValueError):
 def site_moment(given: datetime | str, site: Site) -> datetime:
     """The moment that is meant. Raises NoSuchTime."""
     moment = _parsed(given)
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
     zone = ZoneInfo(site.time_zone)
-    first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    shown = first.astimezone(zone).replace(tzinfo=None)
+    try:
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+        first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        shown = first.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        raise NoSuchTime(f"{given} cannot be: give a time near the present.") from None
     if shown != moment:
         raise NoSuchTime(f"{moment:%Y-%m-%d %H:%M} does not exist in {site.time_zone}: the clock goes forward then.")
     if first != second:

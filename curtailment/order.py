@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from analytics.hashprice import W_PER_KW
-from curtailment.planning import Draft
+from curtailment.drafting import Draft
 from curtailment.selection import Candidate
 from curtailment.states import TargetRole
 

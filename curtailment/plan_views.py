@@ -17,20 +17,11 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.access import actor, permission_required, staff_required
 from accounts.models import User
 from analytics.models import STALE_AFTER
+from curtailment.drafting import MAX_REASON, Ask, Draft, WrongPlan, draft_plan, miner_ids
 from curtailment.models import SitePolicy
 from curtailment.moments import NoSuchTime, site_moment
 from curtailment.order import lines_of
-from curtailment.planning import (
-    MAX_REASON,
-    Ask,
-    Draft,
-    KeyReused,
-    NotAllowed,
-    WrongPlan,
-    create_plan,
-    draft_plan,
-    miner_ids,
-)
+from curtailment.planning import KeyReused, NotAllowed, create_plan
 from curtailment.states import Priority, Strategy
 from hosting.models import Site
 

@@ -54,7 +54,7 @@ class Measured:
 
     known_s: Decimal  # of which the power is known
     avoided_ws: Decimal
-    forgone_ths_s: Decimal
+    forgone_ths_s: Decimal | None  # None: the hashrate then, or the one of before, is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def line(off: Off, currency: str, measured: Iterable[tuple[Slot, Measured]]) -> 
             unpriced_ws += one.avoided_ws
         else:
             saved = (saved or Decimal()) + one.avoided_ws * slot.price_per_kwh
-        if slot.hashprice_usd is not None:
+        if slot.hashprice_usd is not None and one.forgone_ths_s is not None:
             forgone = (forgone or Decimal()) + one.forgone_ths_s * slot.hashprice_usd
     return Line(
         off=off,

@@ -9,10 +9,11 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from curtailment import facts
+from curtailment.drafting import Ask, WrongPlan, draft_plan
 from curtailment.lifecycle import approve_by_rule, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, CurtailmentRule, RuleKind, SitePolicy
 from curtailment.overrides import restore_now
-from curtailment.planning import Ask, WrongPlan, create_plan, draft_plan
+from curtailment.planning import create_plan
 from curtailment.refusals import REFUSED, IllegalMove
 from curtailment.sources import watch_silence
 from curtailment.states import PlanStatus, PlanType, Priority, RecoveryState, Strategy

@@ -32,10 +32,11 @@ from curtailment.api.serializers import (
     ReasonSerializer,
     TargetSerializer,
 )
+from curtailment.drafting import Ask, Draft, WrongPlan, draft_plan
 from curtailment.lifecycle import approve_plan, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, PlanMiner
 from curtailment.overrides import hand_over, release_miner, restore_now
-from curtailment.planning import Ask, Draft, KeyReused, WrongPlan, create_plan, draft_plan, edit_plan
+from curtailment.planning import KeyReused, create_plan, edit_plan
 from curtailment.refusals import IllegalMove, NotAllowed, PlanConflict, StaleVersion, WrongInput
 from curtailment.states import PlanStatus, Priority, Strategy, TargetState
 from hosting.models import Site

@@ -25,7 +25,7 @@ FRESH = timedelta(seconds=90)
 LATELY = timedelta(minutes=30)
 
 DUE = f"""
-SELECT p.id FROM curtailment_plans p
+SELECT p.id, p.version FROM curtailment_plans p
 WHERE p.status = 'approved' AND p.recovery_state = 'none' AND p.restore_requested_at IS NULL
   AND p.scheduled_time <= clock_timestamp() AND p.scheduled_time > clock_timestamp() - %(within)s
   AND p.recovery_time > clock_timestamp() AND NOT {FROZEN}
@@ -46,7 +46,8 @@ WHERE p.id = t.plan_id AND p.status = 'cancelled' AND p.recovery_state = 'none' 
 """  # noqa: S608
 BEGIN = f"""
 UPDATE curtailment_plans p SET status = 'executing', recovery_state = 'scheduled', updated_at = clock_timestamp()
-WHERE p.id = %(plan)s AND p.status = 'approved' AND p.recovery_state = 'none' AND p.restore_requested_at IS NULL
+WHERE p.id = %(plan)s AND p.version = %(version)s
+  AND p.status = 'approved' AND p.recovery_state = 'none' AND p.restore_requested_at IS NULL
   AND p.scheduled_time <= clock_timestamp() AND p.scheduled_time > clock_timestamp() - %(within)s
   AND p.recovery_time > clock_timestamp() AND NOT {FROZEN}
 """  # noqa: S608
@@ -100,12 +101,12 @@ def start_due(lease: Lease, report: PassReport) -> None:
             note("missed", plan=CurtailmentPlan.objects.get(pk=plan_id))
             report.missed += 1
         report.released += change(LET_GO, {"fence": lease.lock.lock_version})
-    for (plan_id,) in query(DUE, within):
+    for plan_id, version in query(DUE, within):
         with report.apart(f"beginning plan {plan_id}"):
             targets = [Target(*row) for row in query(TARGETS, {"plan": plan_id})]
             seen = _ask([target.miner_id for target in targets if target.to_be_asked])
             with lease.transaction():
-                _begin(plan_id, targets, seen, lease.lock.lock_version, report)
+                _begin(plan_id, version, targets, seen, fence=lease.lock.lock_version, report=report)
             faults.point("after start")
 
 
@@ -114,8 +115,11 @@ def _ask(miner_ids: list[int]) -> dict[int, Evidence]:
     return asyncio.run(look_at(machines)) if machines else {}
 
 
-def _begin(plan_id: int, targets: list[Target], seen: dict[int, Evidence], fence: int, report: PassReport) -> None:
-    if not change(BEGIN, {"plan": plan_id, "within": START_WITHIN}):
+def _begin(
+    plan_id: int, version: int, targets: list[Target], seen: dict[int, Evidence], *, fence: int, report: PassReport
+) -> None:
+    # While machines were asked the plan may have been edited and approved anew: these are not its machines then.
+    if not change(BEGIN, {"plan": plan_id, "version": version, "within": START_WITHIN}):
         return
     whys = [why_not(target, seen.get(target.miner_id)) for target in targets]
     report.released += sum(1 for why in whys if why)

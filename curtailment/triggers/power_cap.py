@@ -28,7 +28,7 @@ class CapSettings:
 def parse(given: Mapping[str, Any]) -> CapSettings:
     """Raises BadSettings."""
     known_only(given, ("cap_kw", "margin_percent", "minutes_above", "minutes_below"))
-    if given.get("cap_kw") in {None, ""}:
+    if given.get("cap_kw") in (None, ""):
         raise BadSettings("cap_kw", "Give the most that the site may draw, in kW.")
     return CapSettings(
         cap_kw=number(given, "cap_kw", "1", "10000000"),

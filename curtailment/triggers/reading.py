@@ -31,7 +31,7 @@ def number(given: Mapping[str, Any], name: str, low: str, high: str, default: st
 
 def maybe(given: Mapping[str, Any], name: str, low: str, high: str) -> Decimal | None:
     """The same, or None where nothing is given."""
-    return None if given.get(name) in {None, ""} else number(given, name, low, high)
+    return None if given.get(name) in (None, "") else number(given, name, low, high)
 
 
 def whole(given: Mapping[str, Any], name: str, low: int, high: int, default: int) -> int:

@@ -128,7 +128,7 @@ def _time(given: Mapping[str, Any], name: str) -> time:
 
 
 def _date(given: Mapping[str, Any], name: str) -> date | None:
-    if given.get(name) in {None, ""}:
+    if given.get(name) in (None, ""):
         return None
     try:
         return date.fromisoformat(str(given[name]))

@@ -3,13 +3,14 @@
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.urls import reverse
 
-from curtailment import planning
+from curtailment.drafting import Ask, draft_plan
 from curtailment.models import PlanMiner, SitePolicy
-from curtailment.planning import Ask, create_plan, draft_plan
+from curtailment.planning import create_plan
 from curtailment.settlement import settle_plan
 from minefarm.lib.clock import database_now
 from tests.curtailment.raw_plans import a_plan, approve_raw, lead_to
@@ -29,7 +30,7 @@ def plan_by(site, running, worth, client_a, client_b, now):
         starts_at=now + timedelta(minutes=30),
         ends_at=now + timedelta(minutes=90),
         reason="The grid asks",
-        target_mw=planning.Decimal("0.0065"),
+        target_mw=Decimal("0.0065"),
     )
     return lambda person: create_plan(draft_plan(ask), by=person)
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 
-from curtailment.models import CurtailmentPlan, PlanMiner
-from curtailment.passes import faults, measuring, run_pass
+from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner
+from curtailment.passes import faults, measuring, run_pass, starting
 from curtailment.verify import breaches
 from events.locks import held
 from events.models import OutboxEvent
@@ -200,6 +200,24 @@ def test_a_plan_whose_beginning_was_missed_is_never_run_late(make_miner, site):
     assert (plan.status, plan.cancel_reason, plan.recovery_state) == ("cancelled", "missed window", "none")
     assert states(plan) == {"released": 1}
     assert not CommandBatch.objects.exists()
+
+
+def test_a_plan_that_was_approved_anew_while_its_machines_were_asked_does_not_begin_with_the_old_ones(
+    make_miner, site, monkeypatch
+):
+    plan = approved_plan(site, [make_miner("A-1")])
+
+    def edited(_miners):
+        CurtailmentPlan.objects.filter(pk=plan.pk).update(status="pending", version=2)
+        PlanApproval.objects.create(plan=plan, kind=PlanApproval.Kind.RULE, version=2, content_hash="x")
+        CurtailmentPlan.objects.filter(pk=plan.pk).update(status="approved")
+        return {}
+
+    with monkeypatch.context() as asking:
+        asking.setattr(starting, "_ask", edited)
+        assert run_pass().started == 0
+    assert list(plan.targets.values_list("prior_on", flat=True)) == [None]
+    assert run_pass().started == 1
 
 
 def test_restoring_only_starts_nothing_and_another_ones_lock_is_left_alone(make_miner, site):

@@ -68,6 +68,10 @@ def test_the_same_key_again_is_the_same_plan(plan, running):
     ("arguments", "told"),
     [
         (["--mw", "0"], "MW above 0"),
+        (["--mw", "0.0000001"], "at most 6 digits after the point"),
+        (["--mw", "0.00300000009"], "at most 6 digits after the point"),
+        (["--mw", "1e25"], "below 1,000,000"),
+        (["--mw", "1", "--from", "0001-01-01T00:00+14:00"], "near the present"),
         ([], "Give a target in MW, or name the machines"),
         (["--miners", "Z-9"], "Not machines of North: Z-9"),
         (["--mw", "1", "--reason", " "], "Say why"),

@@ -9,20 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from curtailment.content import content_hash
+from curtailment.drafting import Ask, WrongPlan, draft_plan, miner_ids
 from curtailment.models import CurtailmentPlan, PlanApproval, PlanMiner, SitePolicy
 from curtailment.moments import NoSuchTime, site_moment
-from curtailment.planning import (
-    Ask,
-    KeyReused,
-    NotAllowed,
-    StaleVersion,
-    WrongPlan,
-    ask_of,
-    create_plan,
-    draft_plan,
-    edit_plan,
-    miner_ids,
-)
+from curtailment.planning import KeyReused, NotAllowed, StaleVersion, ask_of, create_plan, edit_plan
 from curtailment.states import Priority, Strategy
 from events.models import OutboxEvent
 from tests.curtailment.raw_plans import unguarded

@@ -34,7 +34,9 @@ def off(miner=1, client=A, since=0, until=60, watts="3250"):
 
 amounts = st.decimals(0, 10**9, places=4)
 prices = st.one_of(st.none(), st.decimals(-1, 5, places=6))
-measured = st.builds(Measured, known_s=st.decimals(0, 3600, places=2), avoided_ws=amounts, forgone_ths_s=amounts)
+measured = st.builds(
+    Measured, known_s=st.decimals(0, 3600, places=2), avoided_ws=amounts, forgone_ths_s=st.none() | amounts
+)
 cut = st.builds(Slot, st.just(T0), prices, st.just("USD"), st.one_of(st.none(), st.decimals(0, 200, places=6)))
 parts = st.lists(st.tuples(cut, measured), max_size=6)
 machines = st.lists(st.tuples(st.integers(1, 5), st.sampled_from([A, B, None]), st.sampled_from(["USD", "EUR"]), parts))
@@ -86,6 +88,8 @@ def test_an_hour_by_hand():
     assert one.kwh_avoided == Decimal("3.220000")
     assert one.saved == Decimal("0.322000")
     assert one.forgone_usd == Decimal("0.229167")  # 110 TH/s at 50 $/PH/day: 5.5 $ a day
+    unread = line(off(), "USD", [(slot, Measured(Decimal(3600), Decimal(3220 * 3600), None))])
+    assert (unread.kwh_avoided, unread.forgone_usd) == (one.kwh_avoided, None)  # nobody knows what was forgone
 
 
 def test_slots_are_cut_where_anything_changes_and_nowhere_else():

@@ -53,6 +53,18 @@ def test_a_settlement_says_what_was_measured(stopped):
     assert {step.delivered_kw for step in steps} == {Decimal("6.440000")}
 
 
+def test_what_no_meter_and_no_board_told_is_not_settled_as_measured(stopped, miner_a, miner_b):
+    """An estimated power is no reading; a hashrate that nobody read, or knew before, forgoes nobody knows what."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE miner_telemetry SET power_estimated = true WHERE miner_id = %s", [miner_a.pk])
+        cursor.execute("UPDATE miner_telemetry SET hashrate = NULL WHERE miner_id = %s", [miner_b.pk])
+    found = settle_plan(stopped)
+    guessed, unread = (found.miners.get(miner=miner) for miner in (miner_a, miner_b))
+    assert (guessed.kwh_avoided, guessed.saved, guessed.coverage) == (None, None, 0)
+    assert (unread.kwh_avoided, unread.forgone_usd) == (Decimal("3.220000"), None)
+    assert (found.kwh_avoided, found.forgone_usd, found.coverage) == (Decimal("3.220000"), None, Decimal("0.5"))
+
+
 def test_customers_add_up_to_the_total_and_machines_to_customers(stopped, client_a, client_b):
     found = settle_plan(stopped)
     rows = {row.client_id: row for row in SettlementClient.objects.filter(settlement=found)}

@@ -21,11 +21,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from curtailment.drafting import WrongPlan
 from curtailment.lifecycle import approve_plan, cancel_plan, extend_plan
 from curtailment.models import CurtailmentPlan, PlanMiner, SitePolicy
 from curtailment.overrides import freeze_site, hand_over, release_miner, restore_now, restore_site, unfreeze_site
 from curtailment.passes import faults, measuring, run_pass, running
-from curtailment.planning import WrongPlan, edit_plan
+from curtailment.planning import edit_plan
 from curtailment.refusals import REFUSED
 from curtailment.states import UNRECOVERED, PlanStatus
 from curtailment.verify import breaches

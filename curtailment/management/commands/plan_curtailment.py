@@ -5,10 +5,11 @@ from zoneinfo import ZoneInfo
 from django.core.management.base import CommandError, CommandParser
 
 from analytics.management.commands.profitability import figure
+from curtailment.drafting import Ask, Draft, WrongPlan, draft_plan, miner_ids
 from curtailment.models import CurtailmentPlan
 from curtailment.moments import NoSuchTime, site_moment
 from curtailment.order import lines_of
-from curtailment.planning import Ask, Draft, WrongPlan, create_plan, draft_plan, miner_ids
+from curtailment.planning import create_plan
 from curtailment.states import Priority, Strategy, TargetRole
 from hosting.management.sites import site_named
 from hosting.models import Site
