@@ -12,7 +12,7 @@ from django.db import connection
 from curtailment.reckoning import Measured, Off, Slot
 
 # One scan for both sums: per stretch and price, and per minute. A reading stands for its minute, cut to the stretch.
-# GREATEST would make 0 of a hashrate that nobody knows.
+# GREATEST would make 0 of a hashrate that nobody knows. Power that was estimated is no reading, the hashrate beside it is one.
 MEASURED = """
 WITH offs AS (
     SELECT * FROM unnest(%(indexes)s::int[], %(miners)s::int[], %(froms)s::timestamptz[], %(untils)s::timestamptz[],
@@ -20,15 +20,16 @@ WITH offs AS (
 ), readings AS (
     SELECT o.i, t.recorded_at, width_bucket(t.recorded_at, %(slots)s::timestamptz[]) - 1 AS slot,
         extract(epoch FROM LEAST(t.recorded_at + interval '1 minute', o.off_until) - GREATEST(t.recorded_at, o.off_from)) AS s,
+        t.power_consumption IS NOT NULL AND NOT t.power_estimated AS metered,
         GREATEST(0, o.baseline_w - t.power_consumption) AS avoided_w,
         CASE WHEN o.hashrate_ths > t.hashrate THEN o.hashrate_ths - t.hashrate
              WHEN o.hashrate_ths <= t.hashrate THEN 0 END AS forgone_ths
     FROM miner_telemetry t JOIN offs o ON o.miner_id = t.miner_id
         AND t.recorded_at > o.off_from - interval '1 minute' AND t.recorded_at < o.off_until
     WHERE t.recorded_at >= %(start)s AND t.recorded_at < %(end)s AND t.miner_id = ANY(%(miners)s)
-        AND t.power_consumption IS NOT NULL AND NOT t.power_estimated
 )
-SELECT i, slot, recorded_at, sum(s), sum(s * avoided_w), sum(s * forgone_ths)
+SELECT i, slot, recorded_at, coalesce(sum(s) FILTER (WHERE metered), 0), coalesce(sum(s * avoided_w) FILTER (WHERE metered), 0),
+    sum(s * forgone_ths)
 FROM readings GROUP BY GROUPING SETS ((i, slot), (recorded_at))
 """
 

@@ -50,7 +50,9 @@ class Off:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the readings of one stretch in one slot come to. Minutes without a reading are in none of it."""
+    """What the readings of one stretch in one slot come to. Minutes without a reading are in none of it, and minutes whose
+    power is not known in the hashrate alone.
+    """
 
     known_s: Decimal  # of which the power is known
     avoided_ws: Decimal
@@ -198,7 +200,7 @@ def line(off: Off, currency: str, measured: Iterable[tuple[Slot, Measured]]) -> 
         saved=None if saved is None or not known_s else (saved / WS_PER_KWH).quantize(SIX),
         currency=currency,
         unpriced_kwh=(unpriced_ws / WS_PER_KWH).quantize(SIX),
-        forgone_usd=None if forgone is None or not known_s else (forgone / TH_PER_PH / DAY_S).quantize(SIX),
+        forgone_usd=None if forgone is None else (forgone / TH_PER_PH / DAY_S).quantize(SIX),
     )
 
 

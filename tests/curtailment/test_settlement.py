@@ -61,8 +61,13 @@ def test_what_no_meter_and_no_board_told_is_not_settled_as_measured(stopped, min
     found = settle_plan(stopped)
     guessed, unread = (found.miners.get(miner=miner) for miner in (miner_a, miner_b))
     assert (guessed.kwh_avoided, guessed.saved, guessed.coverage) == (None, None, 0)
+    assert guessed.forgone_usd > 0  # its hashrate was read all the same
     assert (unread.kwh_avoided, unread.forgone_usd) == (Decimal("3.220000"), None)
-    assert (found.kwh_avoided, found.forgone_usd, found.coverage) == (Decimal("3.220000"), None, Decimal("0.5"))
+    assert (found.kwh_avoided, found.forgone_usd, found.coverage) == (
+        Decimal("3.220000"),
+        guessed.forgone_usd,
+        Decimal("0.5"),
+    )
 
 
 def test_customers_add_up_to_the_total_and_machines_to_customers(stopped, client_a, client_b):
