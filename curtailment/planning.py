@@ -132,8 +132,9 @@ def _known(key: str, ask: Ask, by: User | None) -> CurtailmentPlan | None:
     if plan is None:
         return None
     mine = plan.created_by_id == (by.pk if by else None)
-    same = (plan.site_id, plan.target_power_reduction, plan.recovery_time) == (ask.site.pk, ask.target_mw, ask.ends_at)
-    if not (mine and same):
+    # Not the start: one that is left out is the moment of each call.
+    there = (plan.site_id, plan.target_power_reduction, plan.recovery_time, plan.strategy, plan.priority)
+    if not mine or there != (ask.site.pk, ask.target_mw, ask.ends_at, ask.strategy, ask.priority):
         raise KeyReused("This key stands for another plan: use a new key.")
     return plan
 

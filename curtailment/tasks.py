@@ -7,6 +7,7 @@ from celery import shared_task
 from curtailment import rules
 from curtailment.passes import run_pass
 from curtailment.settlement import due, settle_plan
+from events.locks import DATABASE_AWAY
 from events.periodic import once_per_period
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,12 @@ def run_curtailment() -> None:
 def settle_curtailments() -> None:
     """Plans that are over and whose readings are in."""
     for plan in due():
-        settle_plan(plan)
+        try:
+            settle_plan(plan)
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # the others are settled all the same, and this one is tried again
+            log.exception("plan %d was not settled", plan.pk)
 
 
 @shared_task(soft_time_limit=50, time_limit=55)

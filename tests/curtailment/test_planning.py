@@ -216,6 +216,8 @@ def test_the_same_key_gives_the_plan_of_the_first_time(farm, ask, operator, admi
     with pytest.raises(KeyReused):
         create_plan(draft_plan(replace(ask, target_mw=Decimal("0.006"))), idempotency_key="k", by=operator)
     with pytest.raises(KeyReused):
+        create_plan(draft_plan(replace(ask, priority="high")), idempotency_key="k", by=operator)
+    with pytest.raises(KeyReused):
         create_plan(draft_plan(ask), idempotency_key="k", by=admin)
     assert CurtailmentPlan.objects.count() == 1
 
