@@ -14,14 +14,17 @@ def page_count(data: bytes) -> int:
 
 
 def text_of_pdf(data: bytes) -> str:
-    """Each line of a paragraph on a line of its own; letters of the built-in fonts are left out, for we use none."""
+    """Each line of a paragraph on a line of its own; letters of the 14 standard fonts are left out, for we use none."""
     objects = {int(number): body for number, body in OBJECT.findall(data)}
-    fonts = {}
+    fonts: dict[bytes, dict[int, str] | None] = {}
     for body in objects.values():
         name, table = re.search(rb"/Name /(F\d+\+\d+)", body), re.search(rb"/ToUnicode (\d+) 0 R", body)
         if name and table:
             pairs = re.findall(rb"^<(\w\w)> <(\w{4,})>$", unpacked(objects[int(table[1])]), re.MULTILINE)
             fonts[name[1]] = {int(code, 16): chr(int(to, 16)) for code, to in pairs}
+        name = re.search(rb"/Name /(F\d+)\b", body)
+        if name and re.search(rb"/Encoding /Uni\w+-UCS2-H", body):
+            fonts[name[1]] = None  # two bytes a letter, and they are the letter
     assert fonts
     contents = re.findall(rb"/Contents (\d+) 0 R", data)
     return "\n".join(painted(unpacked(objects[int(number)]), fonts) for number in contents)
@@ -34,8 +37,8 @@ def unpacked(body: bytes) -> bytes:
     return zlib.decompress(raw.rstrip(b"\r\n") if raw.endswith(b"\n") else raw)
 
 
-def painted(content: bytes, fonts: dict[bytes, dict[int, str]]) -> str:
-    letters: dict[int, str] = {}
+def painted(content: bytes, fonts: dict[bytes, dict[int, str] | None]) -> str:
+    letters: dict[int, str] | None = {}
     text = []
     for font, string, end in PAINTED.findall(content):
         if font:
@@ -44,7 +47,7 @@ def painted(content: bytes, fonts: dict[bytes, dict[int, str]]) -> str:
             text.append("\n")
         else:
             codes = re.sub(rb"\\([0-7]{3}|.)", unescaped, string, flags=re.DOTALL)
-            text += [letters.get(code, "") for code in codes]
+            text += codes.decode("utf-16-be") if letters is None else [letters.get(code, "") for code in codes]
     return re.sub(r"\n+", "\n", "".join(text))
 
 

@@ -83,6 +83,21 @@ def test_letters_from_right_to_left_stand_in_the_order_of_the_eye():
     assert len(joined) == 4  # each letter in the form that its neighbours ask for
 
 
+@pytest.mark.parametrize(
+    ("name", "font"),
+    [
+        ("四川比特矿业有限公司", b"STSong-Light"),
+        ("株式会社マイニング", b"HeiseiMin-W3"),
+        ("비트코인 채굴", b"HYSMyeongJo-Medium"),
+    ],
+)
+def test_letters_of_the_east_name_a_font_that_viewers_have(name, font):
+    data = render(replace(ONE, bill_to={"name": f"{name} <b> GmbH", "email": "a@b.example"}))
+    assert f"{name} <b> GmbH" in text_of_pdf(data)
+    assert b"/BaseFont /" + font in data
+    assert b"/BaseFont /STSong" not in render(ONE)
+
+
 def test_many_lines_repeat_the_head_on_every_page():
     line = PrintedLine("Machine", Decimal("2.5"), "kWh", Decimal("0.070001"), Decimal("0.17"))
     data = render(replace(ONE, lines=(line,) * 300))
@@ -95,7 +110,16 @@ def test_many_lines_repeat_the_head_on_every_page():
 
 @pytest.mark.parametrize(
     "name",
-    ["W" * 3000, "long name " * 400, "\n" * 500, "שם " * 2000, "\u202eevil\u202c\x00\x07", "", "日本語 😀"],
+    [
+        "W" * 3000,
+        "long name " * 400,
+        "\n" * 500,
+        "שם " * 2000,
+        "\u202eevil\u202c\x00\x07",
+        "",
+        "日本語 😀",
+        "漢字" * 1500,
+    ],
 )
 def test_no_name_breaks_it(name):
     data = render(

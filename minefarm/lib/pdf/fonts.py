@@ -1,6 +1,7 @@
 """Fonts with Latin, Greek, Cyrillic, Hebrew and Arabic letters, and text as a PDF needs it: in the order of the eye.
 
-DejaVu Sans knows no Chinese, Japanese or Korean: such letters print as empty boxes.
+DejaVu Sans knows no Chinese, Japanese or Korean. Such letters name one of the fonts that every PDF viewer has to stand in for
+(ISO 32000-1, 9.7.5.2); the file stays small, and the viewer needs a font of its own for them.
 """
 
 import re
@@ -11,6 +12,7 @@ from xml.sax.saxutils import escape
 from arabic_reshaper import ArabicReshaper
 from bidi.algorithm import get_display
 from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 
 REGULAR, BOLD = "DejaVuSans", "DejaVuSans-Bold"
@@ -19,6 +21,10 @@ FOLDER = Path(__file__).parent / "fonts"
 # C0 but the line feed, C1, and what turns the direction of text around: names come from people and machines.
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]")
 RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+HANGUL = re.compile(r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
+KANA = re.compile(r"[\u3040-\u30ff]")
+EASTERN = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60]+")
+CHINESE, JAPANESE, KOREAN = "STSong-Light", "HeiseiMin-W3", "HYSMyeongJo-Medium"
 STRONG = re.compile(r"[^\W\d_]")
 
 
@@ -28,6 +34,9 @@ def register() -> None:
     pdfmetrics.registerFont(TTFont(REGULAR, FOLDER / "DejaVuSans.ttf"))
     pdfmetrics.registerFont(TTFont(BOLD, FOLDER / "DejaVuSans-Bold.ttf"))
     pdfmetrics.registerFontFamily(REGULAR, normal=REGULAR, bold=BOLD, italic=REGULAR, boldItalic=BOLD)
+    for name in (CHINESE, JAPANESE, KOREAN):
+        pdfmetrics.registerFont(UnicodeCIDFont(name))
+        pdfmetrics.registerFontFamily(name, normal=name, bold=name, italic=name, boldItalic=name)
 
 
 @cache
@@ -58,8 +67,10 @@ def in_reading_order(line: str) -> str:
 
 
 def markup(text: str) -> str:
-    """Text for ReportLab's Paragraph, which reads markup: here none of it is."""
-    return escape(text).replace("\n", "<br/>")
+    """Text for ReportLab's Paragraph, which reads markup: here none of it is, but fonts for letters that DejaVu lacks."""
+    eastern = KOREAN if HANGUL.search(text) else JAPANESE if KANA.search(text) else CHINESE
+    named = EASTERN.sub(lambda run: f'<font name="{eastern}">{run.group()}</font>', escape(text))
+    return named.replace("\n", "<br/>")
 
 
 def broken(text: str, font: str, size: float, width: float) -> list[str]:
