@@ -1,5 +1,6 @@
 """Guessers are slow, and cannot keep the owner of an account out."""
 
+import os
 import statistics
 import threading
 import time
@@ -223,39 +224,30 @@ def test_without_valkey_people_sign_in_and_guessers_are_still_counted(settings, 
         SteadyCache.away_until = 0.0
 
 
-def timings(sign_in, emails: list[str], rounds: int, clock=time.perf_counter) -> list[list[float]]:
+# Beside other tests a wall clock tells of them. CLOCK=wall on a quiet machine adds what the database takes.
+CLOCK = time.perf_counter if os.environ.get("CLOCK") == "wall" else time.thread_time
+
+
+def timings(sign_in, emails: list[str], rounds: int) -> list[list[float]]:
     """Seconds of a failed sign-in for each address, in turn, so that a busy machine disturbs all alike."""
     spent: list[list[float]] = [[] for _ in emails]
     for n in range(rounds):
         for email, times in zip(emails, spent, strict=True):
             cache.clear()
-            started = clock()
+            started = CLOCK()
             assert sign_in(Client(), email, "wrong", network=f"192.0.2.{n % 200}").status_code == 200
-            times.append(clock() - started)
+            times.append(CLOCK() - started)
     return spent
 
 
 @pytest.mark.storm
 def test_the_time_of_an_answer_does_not_tell_whether_there_is_an_account(settings, make_user, sign_in):
     settings.PASSWORD_HASHERS = BCRYPT
-    user = make_user("client", "client-a")
-    # The work of this thread: beside other tests the wall clock says nothing; the storm below reads it.
-    known, unknown = timings(sign_in, [user.email, "nobody@farm.example"], 8, clock=time.thread_time)
-    assert min(known) > 0.05
-    assert abs(min(known) - min(unknown)) < 0.1 * min(known)
-
-
-@pytest.mark.storm
-def test_with_many_samples_the_medians_meet(settings, make_user, sign_in):
-    settings.PASSWORD_HASHERS = BCRYPT
     user, disabled = make_user("client", "client-a"), make_user("client", "client-b")
     disabled.status = "DISABLED"
     disabled.save()
-    # A busy machine blurs a series; a difference that tells something is in every one of them.
-    for _ in range(3):
-        spent = timings(sign_in, [user.email, "nobody@farm.example", disabled.email], 20)
-        medians = [statistics.median(times) for times in spent]
-        print(f"medians in ms: {[round(1000 * median, 1) for median in medians]}")
-        if max(medians) - min(medians) < 0.05 * min(medians):
-            return
-    raise AssertionError(medians)
+    spent = timings(sign_in, [user.email, "nobody@farm.example", disabled.email], 20)
+    medians = [statistics.median(times) for times in spent]
+    print(f"medians in ms: {[round(1000 * median, 1) for median in medians]}")
+    assert min(medians) > 0.05
+    assert max(medians) - min(medians) < 0.05 * min(medians)

@@ -145,7 +145,11 @@ def judge(effects: Path, kills: int) -> None:
     assert kills >= 20
     assert len(good) > 300
     assert poison.count() > 0
-    assert set(poison.values_list("status", "attempts")) == {("failed", ATTEMPTS)}
+    # A dispatcher that is killed before it writes down what came of the last attempt costs one more.
+    assert set(poison.values_list("status", flat=True)) == {"failed"}
+    attempts = list(poison.values_list("attempts", flat=True))
+    assert min(attempts) >= ATTEMPTS
+    assert sum(attempts) - ATTEMPTS * len(attempts) <= kills
     assert (told["lost"], told["ghosts"], told["out of order"], told["gaps"]) == (0, 0, 0, 0)
     assert inside.keys() == good
     assert told["applied twice inside"] == 0
