@@ -84,9 +84,11 @@ def test_a_server_that_dies_under_its_users_comes_back_on_its_port(valkey_lease:
 
 def test_a_server_that_keeps_dying_is_left_alone_until_it_is_asked_for(valkey_lease: Lease, state_dir: Path) -> None:
     log = state_dir / "test" / "keeper.log"
+    dead: set[int | None] = {None}
     for death in range(1, 5):
-        assert eventually(lambda: server_pid("test", "valkey") is not None)
-        os.kill(server_pid("test", "valkey"), signal.SIGKILL)
+        assert eventually(lambda: server_pid("test", "valkey") not in dead)
+        dead.add(pid := server_pid("test", "valkey"))
+        os.kill(pid, signal.SIGKILL)
         assert eventually(lambda seen=death: log.read_text().count("The embedded Valkey died") == seen)
     assert eventually(lambda: "left alone until somebody asks for it" in log.read_text())
     with lease("test", servers=["valkey"]) as again, redis.Redis.from_url(again.urls.redis_url) as client:
