@@ -63,9 +63,9 @@ def seed_pipeline(*, owner: User, clients: list[User], site: Site) -> None:
             expected_close_date=None if closed else (now + timedelta(days=30)).date(),
         )
         DealStageChange.objects.create(deal=deal, to_stage=stage, by=owner)
-    converted = save_lead(
-        Lead(name="Treasurer", company="Mistral Hash", email="treasurer@mistral.example", owner=owner)
-    )
+    # The account that comes of it is the demo's own: by any other address the next demo would take this for a real farm.
+    address = f"treasurer@{owner.email.rpartition('@')[2]}"
+    converted = save_lead(Lead(name="Treasurer", company="Mistral Hash", email=address, owner=owner))
     deal = convert_lead(converted, invite=False, by=owner)
     add_activity(
         deal=deal, kind="task", subject="Send the draft contract", due_date=(now + timedelta(days=3)).date(), by=owner

@@ -2,7 +2,7 @@
 
 from hosting.cgminer.simulator import build_farm
 from hosting.models import Miner
-from minefarm.demo import seed_demo
+from minefarm.demo import real_farm, seed_demo
 from minefarm.demo_billing import bill_last_month
 
 
@@ -28,3 +28,4 @@ def test_the_demo_has_bills_of_last_month(db, catalogue, settings, tmp_path, tim
     assert Miner.objects.count() == 12
     seed_demo(machines)
     assert Miner.objects.filter(retired_at=None).count() == 12
+    assert not real_farm()  # else `make demo` would refuse to run again

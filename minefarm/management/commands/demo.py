@@ -1,4 +1,5 @@
 import json as json_module
+import os
 import socket
 import sys
 import urllib.error
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.management import call_command
@@ -31,6 +33,7 @@ SEED = 7
 FAULTS = {"hang": 0.01, "refuse": 0.01, "reboot": 0.02}
 CHECK_TIMEOUT_S = 150
 PAGES = {"portal": "/accounts/login/", "admin": "/admin/login/", "schema": "/api/v1/schema/", "api": "/api/v1/"}
+MAILS = settings.STATE_DIR / "mail"
 
 
 class Command(FarmCommand):
@@ -94,6 +97,8 @@ class Command(FarmCommand):
         for name, share in faults.items():
             simulate += ["--fault", f"{name}={share}"]
         group.add("miners", simulate, ready=lambda: accepts(network, CGMINER_PORT), ready_timeout_s=60)
+        # On the terminal they would bury everything else, with their PDFs in base64.
+        mails = {} if "EMAIL_URL" in os.environ else {"EMAIL_URL": f"filemail:///{quote(str(MAILS))}"}
         celery = [str(bin_dir / "celery"), "-A", "minefarm"]
         group.add(
             "worker",
@@ -107,14 +112,14 @@ class Command(FarmCommand):
                 "--without-gossip",
                 "--without-mingle",
             ],
-            env={"MINEFARM_PROCESS": "worker", "MARKET_SOURCE": "generated"},
+            env={"MINEFARM_PROCESS": "worker", "MARKET_SOURCE": "generated"} | mails,
         )
         group.add("beat", [*celery, "beat", "--pidfile", ""], env={"MINEFARM_PROCESS": "beat"})
         web = [str(bin_dir / "gunicorn"), "minefarm.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
         group.add(
             "web",
             [*web, "--workers", "2", "--threads", "8", "--log-level", "warning", "--no-control-socket"],
-            env={"MINEFARM_PROCESS": "web"},
+            env={"MINEFARM_PROCESS": "web"} | mails,
             ready=lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200,
             ready_timeout_s=60,
         )
@@ -156,6 +161,7 @@ class Command(FarmCommand):
             f"  Password of all logins: {PASSWORD}",
             *(f"    {login.email:38} {login.sees}" for login in LOGINS),
             "",
+            *([] if "EMAIL_URL" in os.environ else [f"  Mails are files in {MAILS}"]),
             "  Ctrl-C stops all of it.",
             "",
         ]
