@@ -270,9 +270,10 @@ def test_fresh_events_pass_thousands_that_stand_behind_a_blocked_one(say, consum
     dispatch.dispatch_once()
     say("fresh", "b")
     started = time.monotonic()
-    assert dispatch.dispatch_once() == 1
-    assert time.monotonic() - started < 2
-    assert OutboxEvent.objects.get(payload__message="fresh").status == "processed"
+    # On a slow machine the blocked one's next turn comes first: then it is the claim after that.
+    while OutboxEvent.objects.get(payload__message="fresh").status != "processed":
+        assert time.monotonic() - started < 2
+        dispatch.dispatch_once()
     dispatch.drain()
     assert not OutboxEvent.objects.filter(status="pending", next_attempt_at__lte=Now()).exists()
 
